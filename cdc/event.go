@@ -1,0 +1,34 @@
+package cdc
+
+// Event is what a source read next. It is reused: it and everything it points
+// to except Tx and Table is valid until the next call of Next.
+type Event struct {
+	Kind  EventKind
+	Tx    *Transaction // of Begin, rows and Commit
+	Table *Table       // of a Row
+	Op    Op           // of a Row: OpCreate, OpUpdate or OpDelete
+	// LSN is the row's own LSN, the end LSN of a Commit, or the position up to
+	// which a Keepalive says that everything has been sent.
+	LSN      LSN
+	Relation uint32 // OID of a row's, truncate's or relation's table
+	Old, New []Value
+	OldFull  bool  // Old is the complete row (REPLICA IDENTITY FULL)
+	Reply    bool  // a Keepalive that asks for an answer
+	Read     int64 // when the bytes were read, nanoseconds since 1970
+	Count    int   // of a Truncate: how many relations
+}
+
+// EventKind is the kind of an event.
+type EventKind uint8
+
+// The kinds of events. A relation event says that rows of Relation are to be
+// read with another shape from here on; the loop answers it with Resolve.
+const (
+	EventBegin EventKind = iota + 1
+	EventCommit
+	EventRow
+	EventTruncate
+	EventMessage
+	EventRelation
+	EventKeepalive
+)

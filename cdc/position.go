@@ -1,0 +1,97 @@
+package cdc
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+)
+
+// Position is the one number that orders all changes of a source: the epoch of
+// its history, the commit LSN of the transaction, the ordinal of the change in
+// it as the server sent it (from 1), and the part of that change.
+//
+// A bare row LSN would not do: delivery is in commit order, and rows of one
+// COPY share an LSN. A snapshot row has ordinal 0 and in Part a running number
+// over the whole snapshot, so every streamed change of that commit LSN sorts
+// after it.
+type Position struct {
+	Epoch   uint32
+	LSN     LSN
+	Ordinal uint32
+	Part    uint64
+}
+
+// The parts of one streamed change.
+const (
+	PartRow       = 0 // the row, or the delete half of a key change
+	PartTombstone = 1 // the tombstone of a delete
+	PartCreate    = 2 // the create half of a key change
+)
+
+// HeaderPosition names the record header that carries a position's text.
+const HeaderPosition = "tailrace.pos"
+
+// HeaderUnavailable names the header that lists values the WAL did not carry.
+const HeaderUnavailable = "tailrace.unavailable"
+
+// HeaderOrigin names the header that carries a replication origin.
+const HeaderOrigin = "tailrace.origin"
+
+// Compare is negative, zero or positive as p stands before, at or after q.
+func (p Position) Compare(q Position) int {
+	return cmp.Or(
+		cmp.Compare(p.Epoch, q.Epoch),
+		cmp.Compare(p.LSN, q.LSN),
+		cmp.Compare(p.Ordinal, q.Ordinal),
+		cmp.Compare(p.Part, q.Part),
+	)
+}
+
+// String is the text form of the header: fixed-width hexadecimal, so that the
+// order of texts is the order of positions.
+func (p Position) String() string { return string(p.Append(nil)) }
+
+// Append appends the text form to dst: 36 bytes for a streamed change, 50 for a
+// snapshot row.
+func (p Position) Append(dst []byte) []byte {
+	dst = appendHex(dst, uint64(p.Epoch), 8)
+	dst = append(dst, '/')
+	dst = appendHex(dst, uint64(p.LSN), 16)
+	dst = append(dst, '/')
+	dst = appendHex(dst, uint64(p.Ordinal), 8)
+	dst = append(dst, '/')
+	if p.Ordinal == 0 {
+		return appendHex(dst, p.Part, 16)
+	}
+	return appendHex(dst, p.Part, 2)
+}
+
+// ParsePosition reads the text form.
+func ParsePosition(s string) (Position, error) {
+	bad := func() (Position, error) {
+		return Position{}, fmt.Errorf("position %q: want epoch/LSN/ordinal/part in fixed-width hexadecimal, as in 00000003/00000000016b3748/0000000c/00", s)
+	}
+	if len(s) < 37 || s[8] != '/' || s[25] != '/' || s[34] != '/' {
+		return bad()
+	}
+	epoch, err1 := strconv.ParseUint(s[:8], 16, 32)
+	lsn, err2 := strconv.ParseUint(s[9:25], 16, 64)
+	ordinal, err3 := strconv.ParseUint(s[26:34], 16, 32)
+	part, err4 := strconv.ParseUint(s[35:], 16, 64)
+	if err1 != nil || err2 != nil || err3 != nil || err4 != nil {
+		return bad()
+	}
+	p := Position{Epoch: uint32(epoch), LSN: LSN(lsn), Ordinal: uint32(ordinal), Part: part}
+	if p.String() != s {
+		return bad()
+	}
+	return p, nil
+}
+
+func appendHex(dst []byte, v uint64, digits int) []byte {
+	const hex = "0123456789abcdef"
+	for shift := 4 * (digits - 1); shift >= 0; shift -= 4 {
+		dst = append(dst, hex[v>>shift&15])
+	}
+	return dst
+}

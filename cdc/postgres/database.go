@@ -1,0 +1,212 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/tailrace/tailrace/cdc"
+)
+
+// Config says which database, slot and publication.
+type Config struct {
+	URL      string                                    // libpq URL or keywords
+	Password func(ctx context.Context) (string, error) // nil: what the URL and the environment say
+	Slot     string
+	// Failover makes the slot one that standbys synchronise (PostgreSQL 17 and
+	// later; ignored before).
+	Failover    bool
+	Publication string
+	// CreatePublication allows making the publication and adding tables to it.
+	CreatePublication bool
+	Include, Exclude  []string // schema.table patterns
+	MaxRow            int      // bytes; bounds what is read at once
+	Logger            *slog.Logger
+}
+
+// receiveBuffer is the size of the replication socket's receive buffer. Fixed,
+// so that the kernel's autotuning does not hold the window open: a closed window
+// makes the walsender's one-row writes travel in large pieces.
+const receiveBuffer = 512 << 10
+
+// Database is one PostgreSQL database as a relay uses it. It is not safe for
+// concurrent use.
+type Database struct {
+	config  Config
+	conn    *pgx.Conn // for the catalog; nil until needed
+	catalog *Catalog
+	system  cdc.System
+	version int // server_version_num
+}
+
+// New prepares a database; it connects when first asked.
+func New(c Config) *Database { return &Database{config: c} }
+
+// Close ends the SQL connection.
+func (d *Database) Close() {
+	if d.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = d.conn.Close(ctx) // nothing depends on a clean goodbye
+		d.conn = nil
+	}
+}
+
+// sessionSettings are those of every connection of ours, so that a value has one
+// text form whatever the database's defaults are.
+var sessionSettings = map[string]string{
+	"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex",
+	"extra_float_digits": "3", "application_name": "tailrace relay",
+	"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0",
+}
+
+// Connect opens a SQL session with our settings.
+func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
+	pc, err := pgx.ParseConfig(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("postgres.url: %w", err)
+	}
+	if err := c.prepare(ctx, &pc.Config); err != nil {
+		return nil, err
+	}
+	pc.RuntimeParams["row_security"] = "off" // COPY under RLS would silently return a part
+	conn, err := pgx.ConnectConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	return conn, nil
+}
+
+func (c *Config) prepare(ctx context.Context, pc *pgconn.Config) error {
+	for k, v := range sessionSettings {
+		pc.RuntimeParams[k] = v
+	}
+	if pc.ConnectTimeout == 0 {
+		pc.ConnectTimeout = 10 * time.Second
+	}
+	if c.Password == nil {
+		return nil
+	}
+	password, err := c.Password(ctx)
+	if err != nil {
+		return fmt.Errorf("password for PostgreSQL: %w", err)
+	}
+	pc.Password = password
+	return nil
+}
+
+// SQL is a live SQL session; a broken one is replaced.
+func (d *Database) sql(ctx context.Context) (*pgx.Conn, error) {
+	if d.conn != nil && !d.conn.IsClosed() {
+		return d.conn, nil
+	}
+	conn, err := Connect(ctx, d.config)
+	if err != nil {
+		return nil, err
+	}
+	d.conn, d.catalog = conn, NewCatalog(conn)
+	d.catalog.Publication = d.config.Publication
+	v, err := strconv.Atoi(conn.PgConn().ParameterStatus("server_version_num"))
+	if err != nil { // not among the reported parameters before a query asks
+		err = conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&v)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the server's version: %w", err)
+	}
+	d.version = v
+	return conn, nil
+}
+
+// replication opens a connection in replication mode.
+func (d *Database) replication(ctx context.Context) (*pgconn.PgConn, error) {
+	pc, err := pgconn.ParseConfig(d.config.URL)
+	if err != nil {
+		return nil, fmt.Errorf("postgres.url: %w", err)
+	}
+	if err := d.config.prepare(ctx, pc); err != nil {
+		return nil, err
+	}
+	pc.RuntimeParams["replication"] = "database"
+	dialer := net.Dialer{KeepAlive: 30 * time.Second, Control: func(_, _ string, c syscall.RawConn) error {
+		var serr error
+		err := c.Control(func(fd uintptr) { serr = setReceiveBuffer(fd, receiveBuffer) })
+		return errors.Join(err, serr)
+	}}
+	pc.DialFunc = dialer.DialContext
+	pc.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(&alignedReader{r: r}, w)
+	}
+	conn, err := pgconn.ConnectConfig(ctx, pc)
+	if err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL for replication: %w", err)
+	}
+	return conn, nil
+}
+
+// Identify tells which server and history this is.
+func (d *Database) Identify(ctx context.Context) (cdc.System, error) {
+	conn, err := d.replication(ctx)
+	if err != nil {
+		return cdc.System{}, err
+	}
+	defer closeConn(conn)
+	id, err := pglogrepl.IdentifySystem(ctx, conn)
+	if err != nil {
+		return cdc.System{}, fmt.Errorf("IDENTIFY_SYSTEM: %w", err)
+	}
+	d.system = cdc.System{ID: id.SystemID, Timeline: id.Timeline, Position: cdc.LSN(id.XLogPos), Database: id.DBName}
+	return d.system, nil
+}
+
+func closeConn(conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // nothing depends on a clean goodbye
+}
+
+// Refused tells whether the server turned the relay away for good: a wrong
+// password, role or database.
+func Refused(err error) bool {
+	switch code(err) {
+	case "28P01", "28000", "3D000":
+		return true
+	}
+	return false
+}
+
+// ShuttingDown tells whether err says that the server ends or is not up yet.
+func ShuttingDown(err error) bool {
+	switch code(err) {
+	case "57P01", "57P02", "57P03":
+		return true
+	}
+	return false
+}
+
+func code(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
+}
+
+// Selected tells whether the configuration's patterns select a table that the
+// publication has.
+func (d *Database) Selected(ctx context.Context, t *cdc.Table) (bool, error) {
+	if _, err := d.sql(ctx); err != nil {
+		return false, err
+	}
+	return d.catalog.Selects(ctx, t, d.config.Include, d.config.Exclude)
+}

@@ -1,0 +1,162 @@
+package postgres
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/tailrace/tailrace/cdc"
+)
+
+// alignedReader hands out one protocol message at a time, so that the connection
+// can be taken over after START_REPLICATION without a byte left behind in
+// somebody's buffer.
+type alignedReader struct {
+	r    io.Reader
+	head [5]byte
+	have int // of head, not handed out yet
+	body int // bytes of the message that are still to come
+}
+
+// Read returns at most what is left of the current message.
+func (a *alignedReader) Read(p []byte) (int, error) {
+	if a.have == 0 && a.body == 0 {
+		if _, err := io.ReadFull(a.r, a.head[:]); err != nil {
+			return 0, err
+		}
+		a.have = len(a.head)
+		a.body = int(binary.BigEndian.Uint32(a.head[1:])) - 4
+	}
+	if a.have > 0 {
+		n := copy(p, a.head[len(a.head)-a.have:])
+		a.have -= n
+		return n, nil
+	}
+	n, err := a.r.Read(p[:min(len(p), a.body)])
+	a.body -= n
+	return n, err
+}
+
+// The pacing of reads. The walsender writes once per change; while the window is
+// open each write is a packet of its own. Reading at most once a millisecond
+// while a lot arrives lets the window close and opens it in big steps. A lone
+// change and a trickle are never delayed: the pause comes only after a read that
+// brought much.
+const (
+	paceEvery  = time.Millisecond
+	paceAbove  = 2 << 10 // bytes per millisecond: 2 MB/s
+	readBuffer = 256 << 10
+)
+
+// frames reads the messages of a replication connection from START_REPLICATION
+// on. It is not safe for concurrent use.
+type frames struct {
+	conn  net.Conn
+	buf   []byte
+	r, w  int
+	max   int       // bytes of one message
+	last  time.Time // when the last read returned
+	fast  bool      // the last read brought so much that the next one can wait
+	reads int
+}
+
+func newFrames(conn net.Conn, maxMessage int) *frames {
+	return &frames{conn: conn, buf: make([]byte, readBuffer), max: maxMessage, last: time.Now()}
+}
+
+// next returns the payload of the next CopyData message, valid until the next
+// call, or nil when none arrived within wait. An error of the server is an error
+// here.
+func (f *frames) next(wait time.Duration) ([]byte, error) {
+	for {
+		need := 5
+		if have := f.w - f.r; have >= 5 {
+			need = 1 + int(binary.BigEndian.Uint32(f.buf[f.r+1:]))
+			if need < 5 || need > f.max {
+				return nil, &cdc.StopError{What: fmt.Sprintf("the server sent a message of %d bytes, more than max_row allows for (%d)", need, f.max),
+					Next: "raise max_row if the row is meant to be published"}
+			}
+			if have >= need {
+				kind, body := f.buf[f.r], f.buf[f.r+5:f.r+need]
+				f.r += need
+				if kind == 'd' {
+					return body, nil
+				}
+				if err := other(kind, body); err != nil {
+					return nil, err
+				}
+				continue
+			}
+		}
+		more, err := f.fill(need, wait)
+		if err != nil || !more {
+			return nil, err
+		}
+	}
+}
+
+// fill reads once. It makes room for need bytes first and returns false when
+// nothing arrived in time.
+func (f *frames) fill(need int, wait time.Duration) (bool, error) {
+	if f.r > 0 && (f.r == f.w || f.r+need > len(f.buf) || len(f.buf)-f.w < len(f.buf)/4) {
+		f.w = copy(f.buf, f.buf[f.r:f.w])
+		f.r = 0
+	}
+	if need > len(f.buf) {
+		grown := make([]byte, need+need/4)
+		f.w = copy(grown, f.buf[f.r:f.w])
+		f.r, f.buf = 0, grown
+	} else if len(f.buf) > 4*readBuffer && need <= readBuffer && f.w-f.r < readBuffer {
+		small := make([]byte, readBuffer)
+		f.w = copy(small, f.buf[f.r:f.w])
+		f.r, f.buf = 0, small
+	}
+	if f.fast {
+		if rest := paceEvery - time.Since(f.last); rest > 0 {
+			time.Sleep(rest)
+		}
+	}
+	if err := f.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
+		return false, fmt.Errorf("read from PostgreSQL: %w", err)
+	}
+	n, err := f.conn.Read(f.buf[f.w:])
+	f.w += n
+	f.reads++
+	now := time.Now()
+	elapsed := max(now.Sub(f.last), 50*time.Microsecond)
+	f.fast = int64(n)*int64(time.Millisecond) >= paceAbove*int64(elapsed) && n >= paceAbove
+	f.last = now
+	switch {
+	case n > 0:
+		return true, nil
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return false, nil
+	default:
+		return false, fmt.Errorf("read from PostgreSQL: %w", err)
+	}
+}
+
+// other settles a message that is not CopyData.
+func other(kind byte, body []byte) error {
+	switch kind {
+	case 'E':
+		var m pgproto3.ErrorResponse
+		if err := m.Decode(body); err != nil {
+			return fmt.Errorf("read the server's error: %w", err)
+		}
+		return fmt.Errorf("replication: %w", pgconn.ErrorResponseToPgError(&m))
+	case 'N', 'S':
+		return nil
+	case 'c', 'C', 'Z':
+		return errors.New("replication: the server ended the stream")
+	default:
+		return fmt.Errorf("replication: unexpected message %q", kind)
+	}
+}

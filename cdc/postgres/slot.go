@@ -1,0 +1,187 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tailrace/tailrace/cdc"
+)
+
+// Slot is the state of the relay's slot, nil when there is none. A slot that
+// cannot be streamed from is a StopError.
+func (d *Database) Slot(ctx context.Context) (*cdc.Slot, error) {
+	conn, err := d.sql(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		s                            = cdc.Slot{Name: d.config.Slot}
+		plugin, database, wal, lsn   *string
+		twoPhase                     bool
+		walStatus, twoPhaseOf, phase = "wal_status", "two_phase", "false"
+	)
+	if d.version >= 140000 {
+		phase = twoPhaseOf
+	}
+	err = conn.QueryRow(ctx, `SELECT plugin, database, confirmed_flush_lsn::text, active, `+walStatus+`, `+phase+`
+		FROM pg_replication_slots WHERE slot_name = $1`, d.config.Slot).Scan(&plugin, &database, &lsn, &s.Active, &wal, &twoPhase)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at slot %q: %w", d.config.Slot, err)
+	}
+	bad := func(what, next string) (*cdc.Slot, error) {
+		return nil, &cdc.StopError{What: fmt.Sprintf("slot %q %s", d.config.Slot, what), Next: next}
+	}
+	switch {
+	case plugin == nil || *plugin != "pgoutput":
+		return bad("is not a logical slot of pgoutput", "give the relay a slot of its own: postgres.slot.name")
+	case database == nil || *database != conn.Config().Database:
+		return bad(fmt.Sprintf("belongs to database %q", value(database)), "give the relay a slot of its own: postgres.slot.name")
+	case twoPhase:
+		return bad("decodes prepared transactions (two_phase)", "drop it and let the relay make its own")
+	case value(wal) == "lost":
+		return bad("is lost: the server has removed WAL that it needed (max_slot_wal_keep_size or an idle timeout)",
+			"changes are gone; drop the slot and begin anew under another name, which takes a new snapshot")
+	case lsn == nil:
+		return bad("has no confirmed LSN yet: it is being made", "wait, or drop it")
+	}
+	s.Confirmed, err = cdc.ParseLSN(*lsn)
+	return &s, err
+}
+
+func value(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// DropSlot drops the relay's slot.
+func (d *Database) DropSlot(ctx context.Context) error {
+	conn, err := d.sql(ctx)
+	if err != nil {
+		return err
+	}
+	for try := 0; ; try++ {
+		_, err = conn.Exec(ctx, "SELECT pg_drop_replication_slot($1)", d.config.Slot)
+		if err == nil || code(err) == "42704" { // gone already
+			return nil
+		}
+		if code(err) != "55006" || try == 20 { // the session that had it is just ending
+			return fmt.Errorf("drop slot %q: %w", d.config.Slot, err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// CreateSlot makes the slot with an exported snapshot, opens that snapshot in a
+// reading session, and starts replication on the connection that made the slot.
+// The exported snapshot lives only until that connection's next command, so the
+// reading session comes in between.
+func (d *Database) CreateSlot(ctx context.Context) (cdc.LSN, cdc.Rows, cdc.Stream, error) {
+	fail := func(err error) (cdc.LSN, cdc.Rows, cdc.Stream, error) { return 0, nil, nil, err }
+	if _, err := d.sql(ctx); err != nil {
+		return fail(err)
+	}
+	conn, err := d.replication(ctx)
+	if err != nil {
+		return fail(err)
+	}
+	action := "EXPORT_SNAPSHOT"
+	if d.config.Failover && d.version >= 170000 {
+		action = "(SNAPSHOT 'export', FAILOVER)"
+	}
+	slot, err := pglogrepl.CreateReplicationSlot(ctx, conn, d.config.Slot, "pgoutput",
+		pglogrepl.CreateReplicationSlotOptions{Mode: pglogrepl.LogicalReplication, SnapshotAction: action})
+	if err != nil {
+		closeConn(conn)
+		return fail(fmt.Errorf("create slot %q: %w", d.config.Slot, err))
+	}
+	at, err := cdc.ParseLSN(slot.ConsistentPoint)
+	if err != nil {
+		closeConn(conn)
+		return fail(fmt.Errorf("create slot %q: %w", d.config.Slot, err))
+	}
+	rows, err := d.rows(ctx, slot.SnapshotName)
+	if err != nil {
+		closeConn(conn)
+		return fail(err)
+	}
+	stream, err := d.start(ctx, conn, at)
+	if err != nil {
+		rows.Close()
+		return fail(err)
+	}
+	return at, rows, stream, nil
+}
+
+// Stream starts replication where the slot stands.
+func (d *Database) Stream(ctx context.Context, from cdc.LSN) (cdc.Stream, error) {
+	if _, err := d.sql(ctx); err != nil {
+		return nil, err
+	}
+	conn, err := d.replication(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return d.start(ctx, conn, from)
+}
+
+// start sends START_REPLICATION: protocol 1, streaming off, so that nothing but
+// committed transactions arrives and their size does not matter here. Messages
+// are always asked for, so that the option can never shift ordinals.
+func (d *Database) start(ctx context.Context, conn *pgconn.PgConn, from cdc.LSN) (*stream, error) {
+	err := pglogrepl.StartReplication(ctx, conn, d.config.Slot, 0, pglogrepl.StartReplicationOptions{PluginArgs: d.pluginArgs()})
+	if err != nil {
+		closeConn(conn)
+		if code(err) == "55006" {
+			return nil, cdc.ErrSlotInUse
+		}
+		return nil, fmt.Errorf("START_REPLICATION of slot %q: %w", d.config.Slot, err)
+	}
+	every, err := d.statusInterval(ctx)
+	if err != nil {
+		closeConn(conn)
+		return nil, err
+	}
+	return newStream(d, conn, from, every), nil
+}
+
+func (d *Database) pluginArgs() []string {
+	args := []string{"proto_version '1'", fmt.Sprintf("publication_names '%s'", quoteIdent(d.config.Publication))}
+	if d.version >= 140000 {
+		args = append(args, "messages 'true'")
+	}
+	return args
+}
+
+// statusInterval is how often a status goes out by itself: a third of the time
+// after which the server gives a silent client up, at most 10 s.
+func (d *Database) statusInterval(ctx context.Context) (time.Duration, error) {
+	conn, err := d.sql(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var ms int64
+	err = conn.QueryRow(ctx, "SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout'").Scan(&ms)
+	if err != nil {
+		return 0, fmt.Errorf("read wal_sender_timeout: %w", err)
+	}
+	every := 10 * time.Second
+	if third := time.Duration(ms) * time.Millisecond / 3; third > 0 {
+		every = min(every, third)
+	}
+	return every, nil
+}

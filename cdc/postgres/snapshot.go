@@ -1,0 +1,187 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailrace/tailrace/cdc"
+)
+
+// rows reads tables in one REPEATABLE READ session, by COPY.
+type rows struct {
+	conn      *pgx.Conn
+	tables    []*cdc.Table
+	published []Published
+}
+
+// Rows opens a new snapshot.
+func (d *Database) Rows(ctx context.Context) (cdc.Rows, error) { return d.rows(ctx, "") }
+
+// rows opens a reading session on an exported snapshot, or on a new one when
+// name is empty. Table facts are read in the same session, so they are those of
+// the rows.
+func (d *Database) rows(ctx context.Context, name string) (*rows, error) {
+	conn, err := Connect(ctx, d.config)
+	if err != nil {
+		return nil, err
+	}
+	r := &rows{conn: conn}
+	if err := r.open(ctx, name, d.config.Publication); err != nil {
+		r.Close()
+		return nil, fmt.Errorf("open the snapshot: %w", err)
+	}
+	return r, nil
+}
+
+func (r *rows) open(ctx context.Context, name, publication string) error {
+	if _, err := r.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"); err != nil {
+		return err
+	}
+	if name != "" {
+		if _, err := r.conn.Exec(ctx, "SET TRANSACTION SNAPSHOT '"+strings.ReplaceAll(name, "'", "''")+"'"); err != nil {
+			return err
+		}
+	}
+	catalog := NewCatalog(r.conn)
+	catalog.Publication = publication
+	published, err := catalog.Tables(ctx, publication)
+	if err != nil {
+		return err
+	}
+	for _, p := range published {
+		t, err := catalog.Table(ctx, p.OID)
+		if err != nil {
+			return err
+		}
+		if t != nil {
+			r.tables, r.published = append(r.tables, t), append(r.published, p)
+		}
+	}
+	return nil
+}
+
+// Close ends the session.
+func (r *rows) Close() { closeConn(r.conn.PgConn()) }
+
+// Tables lists what is to be read, by schema and name.
+func (r *rows) Tables() []*cdc.Table { return r.tables }
+
+// Rows copies the i-th table out, as the publication has it: its columns, and
+// the rows that its filter lets through.
+func (r *rows) Rows(ctx context.Context, i int, row func([]cdc.Value) error) error {
+	t := r.tables[i]
+	names := make([]string, len(t.Columns))
+	for j, c := range t.Columns {
+		names[j] = quoteIdent(c.Name)
+	}
+	sql := "COPY (SELECT " + strings.Join(names, ", ") + " FROM ONLY " + quoteIdent(t.Schema) + "." + quoteIdent(t.Name)
+	if f := r.published[i].RowFilter; f != "" {
+		sql += " WHERE " + f
+	}
+	sql += ") TO STDOUT"
+	w := &copyReader{row: row, values: make([]cdc.Value, len(t.Columns))}
+	if _, err := r.conn.PgConn().CopyTo(ctx, w, sql); err != nil {
+		if w.err != nil {
+			return w.err
+		}
+		return fmt.Errorf("COPY of %s: %w", t, err)
+	}
+	return nil
+}
+
+// copyReader takes the lines of COPY in its text format (PostgreSQL
+// documentation, COPY, "Text Format") and hands rows on.
+type copyReader struct {
+	row    func([]cdc.Value) error
+	values []cdc.Value
+	rest   []byte // the beginning of a line whose end has not come
+	err    error
+}
+
+// Write takes what the server sent: as a rule one line, ended by a newline.
+func (c *copyReader) Write(p []byte) (int, error) {
+	n := len(p)
+	if len(c.rest) > 0 {
+		p = append(c.rest, p...)
+		c.rest = nil
+	}
+	for len(p) > 0 {
+		end := bytes.IndexByte(p, '\n')
+		if end < 0 {
+			c.rest = append([]byte(nil), p...)
+			break
+		}
+		if c.err = c.line(p[:end]); c.err != nil {
+			return 0, c.err
+		}
+		p = p[end+1:]
+	}
+	return n, nil
+}
+
+// line splits one line at its tabs. Values are unescaped in place.
+func (c *copyReader) line(b []byte) error {
+	n := 0
+	if len(c.values) > 0 {
+		for {
+			end := bytes.IndexByte(b, '\t')
+			field := b
+			if end >= 0 {
+				field = b[:end]
+			}
+			if n == len(c.values) {
+				return fmt.Errorf("COPY: a row has more than %d columns", len(c.values))
+			}
+			if len(field) == 2 && field[0] == '\\' && field[1] == 'N' {
+				c.values[n] = cdc.Value{}
+			} else {
+				c.values[n] = cdc.Value{Data: unescape(field), State: cdc.Text}
+			}
+			n++
+			if end < 0 {
+				break
+			}
+			b = b[end+1:]
+		}
+	}
+	if n != len(c.values) {
+		return fmt.Errorf("COPY: a row has %d columns, want %d", n, len(c.values))
+	}
+	return c.row(c.values)
+}
+
+// unescape resolves COPY's backslash sequences in place. The server writes \b,
+// \f, \n, \r, \t, \v and \\ only.
+func unescape(b []byte) []byte {
+	at := bytes.IndexByte(b, '\\')
+	if at < 0 {
+		return b
+	}
+	out := b[:at]
+	for i := at; i < len(b); i++ {
+		ch := b[i]
+		if ch == '\\' && i+1 < len(b) {
+			i++
+			switch ch = b[i]; ch {
+			case 'b':
+				ch = '\b'
+			case 'f':
+				ch = '\f'
+			case 'n':
+				ch = '\n'
+			case 'r':
+				ch = '\r'
+			case 't':
+				ch = '\t'
+			case 'v':
+				ch = '\v'
+			}
+		}
+		out = append(out, ch)
+	}
+	return out
+}

@@ -1,0 +1,179 @@
+package postgres
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/cdc/pgoutput"
+)
+
+// stream is the source: events of one slot over one replication connection. One
+// goroutine calls it; only Confirm may be called beside it.
+type stream struct {
+	db       *Database
+	conn     *pgconn.PgConn
+	frames   *frames
+	feedback *feedback
+	decoder  pgoutput.Decoder
+	event    cdc.Event
+	tx       cdc.Transaction
+	inTx     bool
+	pending  map[uint32]*pgoutput.Relation // as last sent
+}
+
+func newStream(d *Database, conn *pgconn.PgConn, from cdc.LSN, every time.Duration) *stream {
+	return &stream{
+		db: d, conn: conn,
+		// A row of text is at most twice its bytes, and an old row comes with it
+		// under REPLICA IDENTITY FULL.
+		frames:   newFrames(conn.Conn(), 4*d.config.MaxRow+64<<10),
+		feedback: startFeedback(conn, from, every),
+		pending:  map[uint32]*pgoutput.Relation{},
+	}
+}
+
+// Confirm sets the LSN that the server is told. Safe to call at any time.
+func (s *stream) Confirm(lsn cdc.LSN) { s.feedback.confirm(lsn) }
+
+// Close tells the server what is confirmed and ends the connection.
+func (s *stream) Close() {
+	s.feedback.close()
+	_ = s.conn.Conn().Close() // the walsender ends at the end of its input
+}
+
+// Next reads on until there is an event, or wait is over.
+func (s *stream) Next(ctx context.Context, wait time.Duration) (*cdc.Event, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		frame, err := s.frames.next(wait)
+		if err != nil {
+			return nil, err
+		}
+		if frame == nil {
+			return nil, nil
+		}
+		ev, err := s.frame(frame)
+		if err != nil || ev != nil {
+			return ev, err
+		}
+	}
+}
+
+// frame reads one CopyData payload: WAL data or a keepalive (PostgreSQL
+// documentation, section 54.4). nil means that it says nothing to the loop.
+func (s *stream) frame(b []byte) (*cdc.Event, error) {
+	ev := &s.event
+	*ev = cdc.Event{Read: s.frames.last.UnixNano()}
+	switch {
+	case len(b) >= 18 && b[0] == 'k':
+		ev.Kind, ev.LSN, ev.Reply = cdc.EventKeepalive, cdc.LSN(binary.BigEndian.Uint64(b[1:])), b[17] != 0
+		if ev.Reply {
+			s.feedback.now()
+		}
+		return ev, nil
+	case len(b) > 25 && b[0] == 'w':
+		ev.LSN = cdc.LSN(binary.BigEndian.Uint64(b[1:]))
+		return s.message(ev, b[25:])
+	}
+	return nil, fmt.Errorf("replication: a frame of %d bytes is neither WAL data nor a keepalive", len(b))
+}
+
+// message turns one pgoutput message into an event.
+func (s *stream) message(ev *cdc.Event, b []byte) (*cdc.Event, error) {
+	d := &s.decoder
+	kind, err := d.Decode(b)
+	if err != nil {
+		return nil, s.unreadable(ev.LSN, b, err)
+	}
+	if s.inTx {
+		ev.Tx = &s.tx
+	}
+	switch kind {
+	case pgoutput.Insert, pgoutput.Update, pgoutput.Delete:
+		ev.Kind, ev.Op, ev.Relation = cdc.EventRow, cdc.OpCreate, d.Row.Relation
+		ev.New, ev.Old, ev.OldFull = d.Row.New, d.Row.Old, d.Row.OldKind == 'O'
+		if kind == pgoutput.Update {
+			ev.Op = cdc.OpUpdate
+		} else if kind == pgoutput.Delete {
+			ev.Op = cdc.OpDelete
+		}
+	case pgoutput.Begin:
+		s.tx = cdc.Transaction{XID: d.Begin.XID, CommitLSN: d.Begin.FinalLSN, CommitTime: d.Begin.CommitTime}
+		s.inTx = true
+		ev.Kind, ev.Tx = cdc.EventBegin, &s.tx
+	case pgoutput.Commit:
+		s.inTx = false
+		ev.Kind, ev.LSN = cdc.EventCommit, d.Commit.EndLSN
+	case pgoutput.Origin:
+		s.tx.Origin, s.tx.OriginLSN = d.Origin.Name, d.Origin.CommitLSN
+		return nil, nil
+	case pgoutput.TypeMsg:
+		return nil, nil
+	case pgoutput.RelationMsg:
+		rel := d.Relation
+		s.pending[rel.OID] = &rel
+		ev.Kind, ev.Relation = cdc.EventRelation, rel.OID
+	case pgoutput.Truncate:
+		ev.Kind, ev.Count = cdc.EventTruncate, len(d.Truncate.Relations)
+		if ev.Count > 0 {
+			ev.Relation = d.Truncate.Relations[0]
+		}
+	case pgoutput.Message:
+		ev.Kind = cdc.EventMessage
+		if !d.Message.Transactional {
+			ev.Tx = nil
+		}
+	default:
+		return nil, s.unreadable(ev.LSN, b, errors.New("streamed and prepared transactions were not asked for"))
+	}
+	return ev, nil
+}
+
+// unreadable stops the stream: a message that cannot be read is never skipped.
+func (s *stream) unreadable(at cdc.LSN, b []byte, err error) error {
+	table := ""
+	if len(b) >= 5 && (b[0] == 'I' || b[0] == 'U' || b[0] == 'D') {
+		oid := binary.BigEndian.Uint32(b[1:])
+		table = fmt.Sprintf(", relation %d", oid)
+		if rel := s.pending[oid]; rel != nil {
+			table = fmt.Sprintf(", table %s.%s", rel.Schema, rel.Name)
+		}
+	}
+	return &cdc.StopError{What: "a message of the stream cannot be read", Pos: at.String() + table, Err: err,
+		Next: "report this with the server's version; nothing after it is published"}
+}
+
+// Resolve gives the table that rows of a relation are read with from its last
+// RELATION message on.
+func (s *stream) Resolve(ctx context.Context, oid uint32) (*cdc.Table, error) {
+	rel := s.pending[oid]
+	if rel == nil {
+		return nil, fmt.Errorf("relation %d was never described by the server", oid)
+	}
+	if _, err := s.db.sql(ctx); err != nil {
+		return nil, err
+	}
+	t, err := s.db.catalog.Resolve(ctx, rel)
+	if err != nil {
+		return nil, fmt.Errorf("facts of %s.%s: %w", rel.Schema, rel.Name, err)
+	}
+	return t, nil
+}
+
+// Refresh is Resolve with the types read again: an enum may have got labels,
+// which no RELATION message tells.
+func (s *stream) Refresh(ctx context.Context, oid uint32) (*cdc.Table, error) {
+	if _, err := s.db.sql(ctx); err != nil {
+		return nil, err
+	}
+	s.db.catalog.ForgetTypes()
+	return s.Resolve(ctx, oid)
+}

@@ -1,0 +1,176 @@
+package cdc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// SnapshotSource reads the rows of tables as of one exported snapshot.
+type SnapshotSource interface {
+	// Tables lists what is to be read, in order.
+	Tables() []*Table
+	// Rows calls row for every row of the i-th table. The values are valid during
+	// the call only.
+	Rows(ctx context.Context, i int, row func([]Value) error) error
+}
+
+// SnapshotKey is the progress topic's key for a table whose snapshot is whole.
+func SnapshotKey(t *Table) string { return "snapshot/" + t.String() }
+
+// tableCursor is its value.
+type tableCursor struct {
+	Version int    `json:"version"` // 1
+	At      LSN    `json:"at"`
+	Rows    uint64 `json:"rows"`
+}
+
+// Snapshot publishes every row of src at the position of the slot's consistent
+// point, with a running number in place of the part, and marks each table that is
+// finished. done names tables that an earlier run has finished.
+//
+// Killed inside of it: finished tables count, the others are read again whole, in
+// a newer snapshot, before the stream starts; the stream from the slot's LSN then
+// brings every row up to date. So r rows can repeat; the running number goes on
+// from the last durable one, so a later copy of a row passes every gate.
+func (r *Relay) Snapshot(ctx context.Context, src SnapshotSource, done map[string]bool, report func(table string, rows uint64)) error {
+	run := r.tracker.next.Snapshot
+	s := &snapshotRun{relay: r, at: run.At, number: run.Rows, started: time.Now(), report: report}
+	s.tx = &Transaction{CommitLSN: run.At, CommitTime: s.started.UnixMicro()}
+	for i, t := range src.Tables() {
+		if done[t.String()] {
+			continue
+		}
+		if err := s.table(ctx, src, i, t); err != nil {
+			return fmt.Errorf("snapshot of %s: %w", t, err)
+		}
+	}
+	if err := s.emit(ctx, true); err != nil {
+		return err
+	}
+	r.tracker.EndSnapshot()
+	r.open.noted = true
+	return r.commit(ctx)
+}
+
+// snapshotRun holds one row back, because whether a row is the last of its table
+// or of all is known only when the next one has come.
+type snapshotRun struct {
+	relay   *Relay
+	at      LSN
+	number  uint64
+	started time.Time
+	tx      *Transaction
+	report  func(string, uint64)
+	any     bool // a row was emitted
+
+	held     *route // of the row that is held back; nil for none
+	heldLast bool   // it is its table's last
+	row      []Value
+	buf      []byte
+	rows     uint64 // of the table that is being read
+	finished []*Table
+}
+
+func (s *snapshotRun) table(ctx context.Context, src SnapshotSource, i int, t *Table) error {
+	r := s.relay
+	rt, err := r.route(ctx, t)
+	if err != nil {
+		return err
+	}
+	if rt.filtered {
+		return nil
+	}
+	s.rows = 0
+	err = src.Rows(ctx, i, func(row []Value) error {
+		if err := s.emit(ctx, false); err != nil {
+			return err
+		}
+		s.hold(rt, row)
+		if s.rows++; s.rows%1000 == 0 {
+			s.report(t.String(), s.rows)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.heldLast = s.held != nil
+	s.finished = append(s.finished, t)
+	s.report(t.String(), s.rows)
+	return nil
+}
+
+// hold copies a row: its memory is the reader's.
+func (s *snapshotRun) hold(rt *route, row []Value) {
+	s.held, s.heldLast = rt, false
+	s.buf = s.buf[:0]
+	n := 0
+	for _, v := range row {
+		n += len(v.Data)
+	}
+	if cap(s.buf) < n {
+		s.buf = make([]byte, 0, n+n/2)
+	}
+	s.row = s.row[:0]
+	for _, v := range row {
+		at := len(s.buf)
+		s.buf = append(s.buf, v.Data...)
+		s.row = append(s.row, Value{Data: s.buf[at:len(s.buf):len(s.buf)], State: v.State})
+	}
+}
+
+// emit publishes the row that is held back and marks tables that are whole with
+// it.
+func (s *snapshotRun) emit(ctx context.Context, last bool) error {
+	r := s.relay
+	now := time.Now()
+	if rt := s.held; rt != nil {
+		s.number++
+		pos := Position{Epoch: r.epoch, LSN: s.at, Part: s.number}
+		r.env = Envelope{Tx: s.tx, LSN: s.at, Now: now.UnixNano(), Snapshot: s.marker(last, rt)}
+		err := r.encode(ctx, rt, pos, now.UnixNano(), func(rt *route) error {
+			r.env.Op, r.env.Before, r.env.After = OpRead, nil, s.row
+			return r.record(rt, pos, s.row, nil, WholeRow)
+		})
+		if err != nil {
+			return err
+		}
+		s.any, s.held = true, nil
+		rt.seen++
+		r.tracker.SnapshotRow(s.number)
+	}
+	for _, t := range s.finished {
+		v, err := json.Marshal(tableCursor{Version: 1, At: s.at, Rows: s.number})
+		if err != nil {
+			return fmt.Errorf("cursor of %s: %w", t, err)
+		}
+		if err := r.Log.Note(ctx, Note{Key: SnapshotKey(t), Value: v}); err != nil {
+			return err
+		}
+		r.open.noted = true
+	}
+	s.finished = s.finished[:0]
+	if r.due(&Event{Read: now.UnixNano()}) {
+		return r.commit(ctx)
+	}
+	return nil
+}
+
+// marker is source.snapshot of the held row, as Debezium 3.7 sets it: the very
+// last row is last, the very first one first, and a middle table's only row
+// last_in_data_collection.
+func (s *snapshotRun) marker(last bool, rt *route) Marker {
+	switch {
+	case last:
+		return SnapshotLast
+	case !s.any:
+		return SnapshotFirst
+	case s.heldLast:
+		return SnapshotLastInTable
+	case rt.seen == 0:
+		return SnapshotFirstInTable
+	}
+	return SnapshotTrue
+}
