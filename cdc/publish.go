@@ -2,107 +2,9 @@ package cdc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 )
-
-// route is where and how the rows of one table version go.
-type route struct {
-	table      *Table
-	plan       Plan
-	topic      string
-	partitions int32
-	keyless    int32 // the partition of rows without key: by the table's name, never random
-	filtered   bool
-	skipped    int
-	counts     [4]int // since the last report: r, c, u, d
-	seen       int    // rows of a snapshot, for markers
-}
-
-var countedOps = [4]Op{OpRead, OpCreate, OpUpdate, OpDelete}
-
-func (rt *route) count(op Op) {
-	for i, o := range countedOps {
-		if o == op {
-			rt.counts[i]++
-		}
-	}
-}
-
-func (rt *route) report(o Observer) {
-	for i, n := range rt.counts {
-		if n > 0 {
-			o.Changes(rt.table.String(), countedOps[i], n)
-			rt.counts[i] = 0
-		}
-	}
-	if rt.skipped > 0 {
-		o.Filtered("table", rt.skipped)
-		rt.skipped = 0
-	}
-}
-
-// route finds or makes the route of a table version: its schemas are accepted by
-// the registry, its topic exists and the version stands in the schema topic
-// before the first row that needs it.
-func (r *Relay) route(ctx context.Context, t *Table) (*route, error) {
-	if rt := r.routes[t]; rt != nil {
-		return rt, nil
-	}
-	rt := &route{table: t, topic: r.Config.Topic(t)}
-	if err := r.commit(ctx); err != nil {
-		return nil, err
-	}
-	included, err := r.Config.Include(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	if !included {
-		rt.filtered = true
-		r.routes[t] = rt
-		return rt, nil
-	}
-	if rt.plan, rt.table, err = r.Encoder.Plan(ctx, t, rt.topic); err != nil {
-		return nil, fmt.Errorf("schemas of %s: %w", t, err)
-	}
-	if r.tables[t.OID] == t {
-		r.tables[t.OID] = rt.table
-	}
-	if rt.partitions, err = r.Log.Topic(ctx, rt.topic); err != nil {
-		return nil, fmt.Errorf("topic of %s: %w", t, err)
-	}
-	rt.keyless = Partition([]byte(t.String()), rt.partitions)
-	version, err := json.Marshal(relationVersion{Version: 1, From: r.here(), Topic: rt.topic, Table: rt.table})
-	if err != nil {
-		return nil, fmt.Errorf("describe %s: %w", t, err)
-	}
-	if err := r.Log.Note(ctx, Note{Schema: true, Key: t.String(), Value: version}); err != nil {
-		return nil, err
-	}
-	r.open.noted = true
-	r.routes[t], r.routes[rt.table] = rt, rt
-	return rt, nil
-}
-
-// relationVersion is an entry of the schema topic: how rows are to be read from
-// a position on.
-type relationVersion struct {
-	Version int    `json:"version"` // 1
-	From    string `json:"from"`
-	Topic   string `json:"topic"`
-	Table   *Table `json:"table"`
-}
-
-// here is the position of the change that is being read.
-func (r *Relay) here() string {
-	p := Position{Epoch: r.epoch, LSN: r.tracker.next.Confirmed}
-	if tx := r.tracker.tx; tx != nil {
-		p.LSN, p.Ordinal = tx.CommitLSN, r.tracker.ordinal+1
-	}
-	return p.String()
-}
 
 // publish encodes one change of the stream into the batch: one record, or two
 // for a delete, or three for a key change. It is all or nothing: on an error
@@ -175,44 +77,6 @@ func (r *Relay) room(ctx context.Context, read int64) error {
 	}
 	if r.open.records == 0 {
 		r.open.since = read
-	}
-	return nil
-}
-
-// contradicted replaces a table version that a row does not fit. The row wins.
-func (r *Relay) contradicted(ctx context.Context, rt *route, fact *FactError, ask bool) (*route, error) {
-	old := rt.table
-	var t *Table
-	if ask {
-		fresh, err := r.Source.Refresh(ctx, old.OID)
-		if err != nil {
-			return nil, fmt.Errorf("facts of %s: %w", old, err)
-		}
-		if len(fresh.Columns) == len(old.Columns) {
-			t = fresh
-		}
-	}
-	if t == nil {
-		t = r.Encoder.Widen(old, fact, r.text(fact.Column))
-	}
-	rt, err := r.route(ctx, t)
-	if err != nil {
-		return nil, err
-	}
-	delete(r.routes, old)
-	if r.tables[t.OID] == old {
-		r.tables[t.OID] = t
-	}
-	r.recent = rt
-	return rt, nil
-}
-
-// text is a column's value in the row that is being encoded.
-func (r *Relay) text(column int) []byte {
-	for _, row := range [][]Value{r.env.After, r.env.Before} {
-		if column < len(row) && row[column].State == Text {
-			return row[column].Data
-		}
 	}
 	return nil
 }
@@ -310,6 +174,9 @@ func (r *Relay) record(rt *route, pos Position, key, other []Value, half KeyHalf
 		}
 		rec.KeyJSON = len(b.Buf) - at
 	}
+	if origin := r.env.Tx.Origin; origin != "" {
+		rec.Extra = []Header{{HeaderOrigin, origin}}
+	}
 	b.Records = append(b.Records, rec)
 	rt.count(r.env.Op)
 	return nil
@@ -352,73 +219,4 @@ func appendUnavailable(dst []byte, t *Table, before, after []Value) []byte {
 	add("before.", before, Absent)
 	add("after.", after, Unchanged)
 	return dst
-}
-
-// deadLetter puts a change that has no record form into the dead-letter topic,
-// with PostgreSQL's text values, in the order of the stream.
-func (r *Relay) deadLetter(ctx context.Context, rt *route, pos Position, cause *ValueError) error {
-	partitions, err := r.Log.Topic(ctx, r.Config.DeadLetter)
-	if err != nil {
-		return fmt.Errorf("dead-letter topic: %w", err)
-	}
-	value, err := json.Marshal(map[string]any{
-		"schema": rt.table.Schema, "table": rt.table.Name, "op": r.env.Op.String(), "position": pos.String(),
-		"before": textRow(rt.table, r.env.Before), "after": textRow(rt.table, r.env.After),
-		"key": textKey(rt.table, r.env.Before, r.env.After), "column": cause.Column, "reason": cause.Reason,
-	})
-	if err != nil {
-		return fmt.Errorf("dead letter: %w", err)
-	}
-	b := r.batch
-	rec := Record{Topic: r.Config.DeadLetter, Start: len(b.Buf), Partition: Partition([]byte(rt.table.String()), partitions)}
-	row := r.env.After
-	if row == nil {
-		row = r.env.Before
-	}
-	if key, err := rt.plan.AppendKey(b.Buf, row); err == nil {
-		b.Buf = key
-		if rec.Key = len(b.Buf) - rec.Start; rec.Key > KeyHeaderBytes {
-			rec.Partition = Partition(b.Buf[rec.Start+KeyHeaderBytes:], partitions)
-		}
-	}
-	b.Buf = append(b.Buf, value...)
-	rec.Value = len(value)
-	rec.Pos = b.appended(func(dst []byte) []byte { return pos.Append(dst) })
-	rec.Extra = []Header{
-		{"dlq.class", "mapping"}, {"dlq.message", cause.Error()}, {"dlq.version", pos.String()},
-		{"dlq.table", rt.table.String()}, {"dlq.op", r.env.Op.String()},
-	}
-	b.Records = append(b.Records, rec)
-	r.open.records++
-	r.Observer.DeadLetter("value")
-	r.Logger.Warn("a change went to the dead letters", "table", rt.table.String(), "position", pos.String(), "column", cause.Column, "reason", cause.Reason)
-	return nil
-}
-
-func textRow(t *Table, row []Value) map[string]any {
-	if row == nil {
-		return nil
-	}
-	m := map[string]any{}
-	for i, v := range row {
-		switch v.State {
-		case Text:
-			m[t.Columns[i].Name] = strings.ToValidUTF8(string(v.Data), "\uFFFD")
-		case Null:
-			m[t.Columns[i].Name] = nil
-		}
-	}
-	return m
-}
-
-func textKey(t *Table, before, after []Value) map[string]any {
-	row := after
-	if row == nil {
-		row = before
-	}
-	all, key := textRow(t, row), map[string]any{}
-	for _, i := range t.Key {
-		key[t.Columns[i].Name] = all[t.Columns[i].Name]
-	}
-	return key
 }

@@ -19,9 +19,17 @@ type SnapshotSource interface {
 // SnapshotKey is the progress topic's key for a table whose snapshot is whole.
 func SnapshotKey(t *Table) string { return "snapshot/" + t.String() }
 
+// ParseSnapshotCursor reads the value of such a key: the OID of the table.
+func ParseSnapshotCursor(value []byte) (uint32, error) {
+	var c tableCursor
+	err := json.Unmarshal(value, &c)
+	return c.OID, err
+}
+
 // tableCursor is its value.
 type tableCursor struct {
 	Version int    `json:"version"` // 1
+	OID     uint32 `json:"oid"`
 	At      LSN    `json:"at"`
 	Rows    uint64 `json:"rows"`
 }
@@ -34,12 +42,12 @@ type tableCursor struct {
 // a newer snapshot, before the stream starts; the stream from the slot's LSN then
 // brings every row up to date. So r rows can repeat; the running number goes on
 // from the last durable one, so a later copy of a row passes every gate.
-func (r *Relay) Snapshot(ctx context.Context, src SnapshotSource, done map[string]bool, report func(table string, rows uint64)) error {
+func (r *Relay) Snapshot(ctx context.Context, src SnapshotSource, done map[string]uint32, report func(table string, rows uint64)) error {
 	run := r.tracker.next.Snapshot
 	s := &snapshotRun{relay: r, at: run.At, number: run.Rows, started: time.Now(), report: report}
 	s.tx = &Transaction{CommitLSN: run.At, CommitTime: s.started.UnixMicro()}
 	for i, t := range src.Tables() {
-		if done[t.String()] {
+		if done[t.String()] == t.OID {
 			continue
 		}
 		if err := s.table(ctx, src, i, t); err != nil {
@@ -80,6 +88,7 @@ func (s *snapshotRun) table(ctx context.Context, src SnapshotSource, i int, t *T
 		return err
 	}
 	if rt.filtered {
+		s.finished = append(s.finished, t)
 		return nil
 	}
 	s.rows = 0
@@ -142,7 +151,7 @@ func (s *snapshotRun) emit(ctx context.Context, last bool) error {
 		r.tracker.SnapshotRow(s.number)
 	}
 	for _, t := range s.finished {
-		v, err := json.Marshal(tableCursor{Version: 1, At: s.at, Rows: s.number})
+		v, err := json.Marshal(tableCursor{Version: 1, OID: t.OID, At: s.at, Rows: s.number})
 		if err != nil {
 			return fmt.Errorf("cursor of %s: %w", t, err)
 		}

@@ -40,6 +40,8 @@ type Database interface {
 	DropSlot(ctx context.Context) error
 	// Publication makes it, or adds the tables that it lacks.
 	Publication(ctx context.Context) error
+	// Published lists the tables of the publication by name, with their OIDs.
+	Published(ctx context.Context) (map[string]uint32, error)
 	// CreateSlot makes the slot, opens the exported snapshot in every reading
 	// session, and starts replication on the connection that made the slot.
 	CreateSlot(ctx context.Context) (at LSN, rows Rows, s Stream, err error)
@@ -80,7 +82,7 @@ type Intent struct {
 type Remembered struct {
 	Progress *Progress
 	Intent   *Intent
-	Done     map[string]bool // tables whose snapshot is whole
+	Done     map[string]uint32 // tables whose snapshot is whole, with their OIDs
 }
 
 // Starter brings a relay to where it can stream.
@@ -187,6 +189,9 @@ func (st *Starter) resume(ctx context.Context, r *Relay, sys System, slot *Slot,
 		return false, err
 	}
 	r.Source = stream
+	if err := st.unread(ctx, p, rem.Done); err != nil {
+		return false, err
+	}
 	r.Resume(*p, slot.Confirmed)
 	if p.Snapshot == nil {
 		return false, nil
@@ -198,6 +203,26 @@ func (st *Starter) resume(ctx context.Context, r *Relay, sys System, slot *Slot,
 	defer rows.Close()
 	st.State("snapshot", "")
 	return false, r.Snapshot(ctx, rows, rem.Done, st.Report)
+}
+
+// unread begins a snapshot when the publication has tables that nobody has read
+// yet: they were added to it, by us or by hand, or made anew. Their rows get the
+// position where the stream goes on, so every change that it brings passes them.
+func (st *Starter) unread(ctx context.Context, p *Progress, done map[string]uint32) error {
+	if !st.Snapshot || p.Snapshot != nil {
+		return nil
+	}
+	tables, err := st.Database.Published(ctx)
+	if err != nil {
+		return err
+	}
+	for name, oid := range tables {
+		if done[name] != oid {
+			p.Snapshot = &SnapshotRun{At: p.Confirmed}
+			return nil
+		}
+	}
+	return nil
 }
 
 // fits compares the memory with the server and its slot (law 7: a restart never

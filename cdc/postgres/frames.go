@@ -47,8 +47,9 @@ func (a *alignedReader) Read(p []byte) (int, error) {
 // The pacing of reads. The walsender writes once per change; while the window is
 // open each write is a packet of its own. Reading at most once a millisecond
 // while a lot arrives lets the window close and opens it in big steps. A lone
-// change and a trickle are never delayed: the pause comes only after a read that
-// brought much.
+// change and a trickle are never delayed: the pause comes only while the last
+// millisecond or more brought much, in however many reads (a reader that keeps up
+// with a fast writer gets one row at a time).
 const (
 	paceEvery  = time.Millisecond
 	paceAbove  = 2 << 10 // bytes per millisecond: 2 MB/s
@@ -63,12 +64,13 @@ type frames struct {
 	r, w  int
 	max   int       // bytes of one message
 	last  time.Time // when the last read returned
-	fast  bool      // the last read brought so much that the next one can wait
-	reads int
+	since time.Time // when the current measurement began
+	bytes int       // that arrived in it
+	fast  bool      // the last measurement brought so much that the next read can wait
 }
 
 func newFrames(conn net.Conn, maxMessage int) *frames {
-	return &frames{conn: conn, buf: make([]byte, readBuffer), max: maxMessage, last: time.Now()}
+	return &frames{conn: conn, buf: make([]byte, readBuffer), max: maxMessage, last: time.Now(), since: time.Now()}
 }
 
 // next returns the payload of the next CopyData message, valid until the next
@@ -128,11 +130,12 @@ func (f *frames) fill(need int, wait time.Duration) (bool, error) {
 	}
 	n, err := f.conn.Read(f.buf[f.w:])
 	f.w += n
-	f.reads++
-	now := time.Now()
-	elapsed := max(now.Sub(f.last), 50*time.Microsecond)
-	f.fast = int64(n)*int64(time.Millisecond) >= paceAbove*int64(elapsed) && n >= paceAbove
-	f.last = now
+	f.bytes += n
+	f.last = time.Now()
+	if elapsed := f.last.Sub(f.since); elapsed >= paceEvery {
+		f.fast = int64(f.bytes)*int64(time.Millisecond) >= paceAbove*int64(elapsed)
+		f.since, f.bytes = f.last, 0
+	}
 	switch {
 	case n > 0:
 		return true, nil

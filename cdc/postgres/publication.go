@@ -52,12 +52,47 @@ func (d *Database) Publication(ctx context.Context) error {
 	if len(add) == 0 {
 		return nil
 	}
-	if _, err := conn.Exec(ctx, "ALTER PUBLICATION "+quoteIdent(name)+" ADD TABLE "+tableList(add)); err != nil {
+	_, err = conn.Exec(ctx, "ALTER PUBLICATION "+quoteIdent(name)+" ADD TABLE "+tableList(add))
+	switch {
+	case code(err) == "42501": // the tables that are published already must not wait for this one
+		d.config.Logger.Error("tables match but may not be added to the publication; their changes are not published until their owner adds them",
+			"publication", name, "tables", tableList(add), "error", err.Error())
+		return nil
+	case err != nil:
 		return fmt.Errorf("add tables to publication %q: %w", name, err)
 	}
-	d.config.Logger.Warn("tables were added to the publication: their changes are published from now on, the rows that they hold already are not",
-		"publication", name, "tables", tableList(add))
+	d.config.Logger.Info("tables added to the publication", "publication", name, "tables", tableList(add))
 	return nil
+}
+
+// Published lists the tables of the publication by name, with their OIDs.
+func (d *Database) Published(ctx context.Context) (map[string]uint32, error) {
+	if _, err := d.sql(ctx); err != nil {
+		return nil, err
+	}
+	tables, err := d.catalog.Tables(ctx, d.config.Publication)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]uint32{}
+	for _, t := range tables {
+		out[t.Schema+"."+t.Name] = t.OID
+	}
+	return out, nil
+}
+
+// Unpublished lists tables that match the configuration and that the publication
+// lacks, for a caller with a connection of its own.
+func Unpublished(ctx context.Context, conn *pgx.Conn, c Config) ([]string, error) {
+	if !c.CreatePublication {
+		return nil, nil
+	}
+	missing, err := NewCatalog(conn).Missing(ctx, c.Publication, c.Include, c.Exclude)
+	names := make([]string, len(missing))
+	for i, t := range missing {
+		names[i] = t.Schema + "." + t.Name
+	}
+	return names, err
 }
 
 func tableList(tables []Published) string {

@@ -1,0 +1,101 @@
+package cdc
+
+import (
+	"context"
+	"time"
+)
+
+// Source yields the events of one replication slot, in commit order.
+type Source interface {
+	// Next returns the next event, or nil when none arrived within wait. The event
+	// is valid until the next call. An error ends the source.
+	Next(ctx context.Context, wait time.Duration) (*Event, error)
+	// Resolve gives the table that rows of a relation are read with from the last
+	// EventRelation on. It may ask the database.
+	Resolve(ctx context.Context, relation uint32) (*Table, error)
+	// Refresh is Resolve with every fact read again.
+	Refresh(ctx context.Context, relation uint32) (*Table, error)
+	// Confirm sets the LSN that the server is told; it never goes back. Safe to
+	// call at any time.
+	Confirm(LSN)
+}
+
+// Encoder compiles the plan of a table version and has its schemas accepted by
+// the registry. It may block on the registry; an incompatible schema is a
+// StopError.
+type Encoder interface {
+	//
+	// The table that comes back is t, or a wider one: columns that were published
+	// as nullable before cannot become NOT NULL under most compatibility levels.
+	Plan(ctx context.Context, t *Table, topic string) (Plan, *Table, error)
+	// Widen is a copy of t that has a place for what a row showed against t's
+	// facts; text is the row's value. It may take two rounds until the row fits.
+	Widen(t *Table, fact *FactError, text []byte) *Table
+}
+
+// Log makes records durable, in transactions with the relay's progress. One
+// goroutine calls it.
+type Log interface {
+	// Topic makes sure that a data topic exists and returns its pinned partition
+	// count.
+	Topic(ctx context.Context, name string) (partitions int32, err error)
+	// Batch returns an empty batch; it waits while the memory bound is reached.
+	Batch(ctx context.Context) (*Batch, error)
+	// Publish takes a batch over. Accepted is not durable: only Commit is.
+	Publish(ctx context.Context, b *Batch) error
+	// Note adds a record to one of the relay's own topics.
+	Note(ctx context.Context, n Note) error
+	// Commit makes everything since the last Commit durable together with p. An
+	// error leaves the outcome unknown: the caller starts again and reads what is
+	// durable.
+	Commit(ctx context.Context, p Progress) error
+}
+
+// Note is a record of the relay's own memory: a key of the progress topic or, when
+// Schema is set, an entry of the schema topic.
+type Note struct {
+	Schema bool
+	Key    string
+	Value  []byte
+}
+
+// Observer is told what the loop did, in sums. Calls must be quick.
+type Observer interface {
+	Changes(table string, op Op, n int)
+	Filtered(reason string, n int)
+	DeadLetter(reason string)
+	CommitToAck(d time.Duration)
+	Confirmed(LSN)
+	Fallback(table, column, typ string)
+}
+
+// Config is what the loop needs to know of the configuration.
+type Config struct {
+	Name       string
+	Topic      func(*Table) string
+	Include    func(context.Context, *Table) (bool, error) // asked once for each table version
+	Tombstones bool
+	MaxRow     int    // bytes of one encoded record
+	DeadLetter string // topic; "" stops at a value that has no form
+	Limits     Limits
+}
+
+// Limits pace the Kafka transactions (correct at any value; the defaults are
+// what was measured best).
+type Limits struct {
+	Rows       int           // records of a transaction
+	Bytes      int           // bytes of a transaction
+	Age        time.Duration // since its first record
+	Idle       time.Duration // how long the queue must be empty
+	BatchBytes int           // of one batch
+	Keepalive  time.Duration // progress without rows is written this often
+	Ahead      LSN           // or when it is this far behind
+}
+
+// DefaultLimits are the measured ones.
+func DefaultLimits() Limits {
+	return Limits{
+		Rows: 50_000, Bytes: 16 << 20, Age: 100 * time.Millisecond, Idle: 300 * time.Microsecond,
+		BatchBytes: 256 << 10, Keepalive: 10 * time.Second, Ahead: 64 << 20,
+	}
+}
