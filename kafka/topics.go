@@ -1,0 +1,131 @@
+package kafka
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/tailrace/tailrace/cdc"
+)
+
+// topicSlack is what a topic's max.message.bytes is above max_row: keys, headers
+// and the batch around a record.
+const topicSlack = 64 << 10
+
+// ProgressTopic is the topic that holds a relay's durable memory.
+func ProgressTopic(name string) string { return "tailrace." + name + ".progress" }
+
+// SchemaTopic is the topic that holds the history of a relay's tables.
+func SchemaTopic(name string) string { return "tailrace." + name + ".schema" }
+
+// pin is what the progress topic remembers of a data topic, so that a topic that
+// was made anew or got more partitions is recognised: a row's key would go to
+// another partition.
+type pin struct {
+	Version    int    `json:"version"` // 1
+	TopicID    string `json:"topic_id"`
+	Partitions int32  `json:"partitions"`
+}
+
+// prepare makes the relay's internal topics where they are missing.
+func (p *Publisher) prepare(ctx context.Context) error {
+	str := func(s string) *string { return &s }
+	progress := map[string]*string{
+		"cleanup.policy": str("compact"), "segment.ms": str("600000"), "min.cleanable.dirty.ratio": str("0.1"),
+	}
+	if err := p.create(ctx, ProgressTopic(p.config.Name), 1, progress); err != nil {
+		return err
+	}
+	return p.create(ctx, SchemaTopic(p.config.Name), 1, map[string]*string{"cleanup.policy": str("delete"), "retention.ms": str("-1"), "retention.bytes": str("-1")})
+}
+
+// Topic makes sure that a data topic exists and is the one that it was, and
+// returns its partition count.
+func (p *Publisher) Topic(ctx context.Context, name string) (int32, error) {
+	if known, ok := p.pinned[name]; ok && known.Version == pinSeen {
+		return known.Partitions, nil
+	}
+	found, err := p.describe(ctx, name)
+	known, pinned := p.pinned[name]
+	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+		if pinned {
+			return 0, &cdc.StopError{What: fmt.Sprintf("topic %q was deleted: its records are gone", name), Next: "begin anew under another name, which takes a new snapshot"}
+		}
+		if !p.config.CreateTopics {
+			return 0, &cdc.StopError{What: fmt.Sprintf("topic %q does not exist, and kafka.topics.create is false", name), Next: "create it, then: relay resume, or a restart"}
+		}
+		max := strconv.Itoa(p.config.MaxRecord + topicSlack)
+		config := map[string]*string{"max.message.bytes": &max}
+		for k, v := range p.config.TopicConfig {
+			config[k] = &v
+		}
+		if err := p.create(ctx, name, p.config.Partitions, config); err != nil {
+			return 0, err
+		}
+		found, err = p.describe(ctx, name)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("kafka: look at topic %q: %w", name, err)
+	}
+	if pinned && known != found {
+		what := fmt.Sprintf("topic %q has %d partitions, it had %d: keys would change their partition", name, found.Partitions, known.Partitions)
+		if known.Partitions == found.Partitions {
+			what = fmt.Sprintf("topic %q was deleted and made anew: its records are gone", name)
+		}
+		return 0, &cdc.StopError{What: what, Next: "begin anew under another name, which takes a new snapshot"}
+	} else if !pinned {
+		value, err := json.Marshal(found)
+		if err != nil {
+			return 0, fmt.Errorf("pin of topic %q: %w", name, err)
+		}
+		if err := p.Note(ctx, cdc.Note{Key: keyTopic + name, Value: value}); err != nil {
+			return 0, err
+		}
+	}
+	found.Version = pinSeen
+	p.pinned[name] = found
+	return found.Partitions, nil
+}
+
+// pinSeen marks a pin that was compared with the topic in this session.
+const pinSeen = -1
+
+func (p *Publisher) describe(ctx context.Context, name string) (pin, error) {
+	topics, err := p.admin.ListTopics(ctx, name)
+	if err != nil {
+		return pin{}, err
+	}
+	t := topics[name]
+	if t.Err != nil {
+		return pin{}, t.Err
+	}
+	return pin{Version: 1, TopicID: t.ID.String(), Partitions: int32(len(t.Partitions))}, nil
+}
+
+// create makes a topic and waits until the brokers know it.
+func (p *Publisher) create(ctx context.Context, name string, partitions int32, config map[string]*string) error {
+	resp, err := p.admin.CreateTopic(ctx, partitions, p.config.Replication, maps.Clone(config), name)
+	if err == nil {
+		err = resp.Err
+	}
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("kafka: create topic %q: %w", name, err)
+	}
+	for {
+		_, err := p.describe(ctx, name)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) && !errors.Is(err, kerr.LeaderNotAvailable) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
