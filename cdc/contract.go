@@ -29,8 +29,8 @@ type Encoder interface {
 	// as nullable before cannot become NOT NULL under most compatibility levels.
 	Plan(ctx context.Context, t *Table, topic string) (Plan, *Table, error)
 	// Widen is a copy of t that has a place for what a row showed against t's
-	// facts; text is the row's value. It may take two rounds until the row fits.
-	Widen(t *Table, fact *FactError, text []byte) *Table
+	// facts. It may take two rounds until the row fits.
+	Widen(t *Table, fact *FactError) *Table
 }
 
 // Log makes records durable, in transactions with the relay's progress. One

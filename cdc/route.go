@@ -116,7 +116,7 @@ func (r *Relay) contradicted(ctx context.Context, rt *route, fact *FactError, as
 		}
 	}
 	if t == nil {
-		t = r.Encoder.Widen(old, fact, r.text(fact.Column))
+		t = r.Encoder.Widen(old, fact)
 	}
 	rt, err := r.route(ctx, t)
 	if err != nil {
@@ -128,14 +128,4 @@ func (r *Relay) contradicted(ctx context.Context, rt *route, fact *FactError, as
 	}
 	r.recent = rt
 	return rt, nil
-}
-
-// text is a column's value in the row that is being encoded.
-func (r *Relay) text(column int) []byte {
-	for _, row := range [][]Value{r.env.After, r.env.Before} {
-		if column < len(row) && row[column].State == Text {
-			return row[column].Data
-		}
-	}
-	return nil
 }

@@ -198,8 +198,8 @@ func TestCheckOfTopics(t *testing.T) {
 	options.Create, options.SingleBroker, options.Replication = false, false, 3
 	findings := Check(t.Context(), c, options)
 	wantFinding(t, findings, cdc.LevelError, "topic", "kafka.topics.create is false: shop.public.missing")
-	wantFinding(t, findings, cdc.LevelError, "replication", "1 brokers cannot hold three replicas")
-	wantFinding(t, findings, cdc.LevelError, "replication", "replication_factor is 3, and there are 1 brokers")
+	wantFinding(t, findings, cdc.LevelError, "replication", "too few for three replicas")
+	wantFinding(t, findings, cdc.LevelError, "replication", "replication_factor is 3, above the number of brokers, 1")
 }
 
 func wantFinding(t *testing.T, findings []cdc.Finding, level cdc.Level, name, what string) {

@@ -18,41 +18,14 @@ import (
 	"github.com/tailrace/tailrace/cdc"
 )
 
-// oracleCodec is goavro's codec of a schema less its defaults and logical types,
-// some of which goavro refuses though Debezium writes them.
+// oracleCodec is goavro's codec of a schema.
 func oracleCodec(t testing.TB, schema string) *goavro.Codec {
 	t.Helper()
-	var tree any
-	d := json.NewDecoder(strings.NewReader(schema))
-	d.UseNumber()
-	if err := d.Decode(&tree); err != nil {
-		t.Fatal(err)
-	}
-	b, err := json.Marshal(withoutDefaults(tree))
+	codec, err := codecOf(schema)
 	if err != nil {
 		t.Fatal(err)
-	}
-	codec, err := goavro.NewCodec(string(b))
-	if err != nil {
-		t.Fatalf("%v in %s", err, b)
 	}
 	return codec
-}
-
-func withoutDefaults(n any) any {
-	switch n := n.(type) {
-	case []any:
-		for i := range n {
-			n[i] = withoutDefaults(n[i])
-		}
-	case map[string]any:
-		delete(n, "default")
-		delete(n, "logicalType")
-		for k := range n {
-			n[k] = withoutDefaults(n[k])
-		}
-	}
-	return n
 }
 
 // sample is one value in PostgreSQL's text and as goavro takes it.

@@ -34,6 +34,12 @@ func (e *Encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (*Plan, 
 	if err != nil {
 		return nil, err
 	}
+	for _, text := range []string{p.keySchema, p.valueSchema} {
+		if err := prove(text); err != nil {
+			return nil, &cdc.StopError{What: "the table has no valid Avro schema", Pos: t.String(), Err: err,
+				Next: "choose another format.names, or leave the table out"}
+		}
+	}
 	if p.keySchema != "" {
 		if p.keyID, err = e.registry.Register(ctx, topic+"-key", p.keySchema); err != nil {
 			return nil, fmt.Errorf("register key schema of table %s: %w", t, err)
@@ -223,7 +229,7 @@ func (p *Plan) appendField(dst []byte, f *field, v cdc.Value) ([]byte, error) {
 		if reason == "" {
 			return dst, nil
 		}
-		return p.refuse(dst, start, f, reason)
+		return p.refuse(dst, start, f, v.Data, reason)
 	case cdc.Absent:
 		return append(dst, f.absent...), nil
 	case cdc.Unchanged:
@@ -238,10 +244,10 @@ func (p *Plan) appendField(dst []byte, f *field, v cdc.Value) ([]byte, error) {
 }
 
 // refuse says what becomes of a value without form: an error, or null.
-func (p *Plan) refuse(dst []byte, start int, f *field, reason string) ([]byte, error) {
+func (p *Plan) refuse(dst []byte, start int, f *field, text []byte, reason string) ([]byte, error) {
 	switch reason {
 	case newLabel:
-		return dst, &cdc.FactError{Column: f.column, Fact: cdc.FactEnumLabel}
+		return dst, &cdc.FactError{Column: f.column, Fact: cdc.FactEnumLabel, Text: text}
 	case nullInList, badNested:
 		return dst, &cdc.FactError{Column: f.column, Fact: cdc.FactNotNull}
 	case notFinite, emptyBit:

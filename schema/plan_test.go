@@ -258,8 +258,11 @@ func TestNonfiniteDecimals(t *testing.T) {
 		t.Errorf("compat: got %s, %v; want null", got, err)
 	}
 	var bad *cdc.ValueError
-	if _, err := encodeColumn(t, Settings{Compat: true, Nonfinite: "dead_letter"}, table, text("NaN")); !errors.As(err, &bad) {
+	if _, err := encodeColumn(t, Settings{Nonfinite: "dead_letter"}, table, text("NaN")); !errors.As(err, &bad) {
 		t.Errorf("got %v, want a *cdc.ValueError", err)
+	}
+	if _, err := encodeColumn(t, Settings{Compat: true, Nonfinite: "fail"}, table, text("Infinity")); !errors.As(err, &bad) {
+		t.Errorf("compat, fail: got %v, want a *cdc.ValueError", err)
 	}
 	table.Columns[1].NotNull = true
 	var fact *cdc.FactError
@@ -349,6 +352,10 @@ func TestUnknownEnumLabelAsksForFacts(t *testing.T) {
 	}
 	if got := more.Columns[1].Type.Elem.Labels; !slices.Equal(got, []string{"sad", "meh", "ok"}) {
 		t.Errorf("labels %v", got)
+	}
+	blind := AddLabels(more, 1, []byte("{sad}"))
+	if _, err := encodeColumn(t, Settings{}, blind, text("{other}")); err != nil {
+		t.Errorf("after a text without new labels: %v", err)
 	}
 	if got := table.Columns[1].Type.Elem.Labels; len(got) != 1 {
 		t.Errorf("the table was changed in place: %v", got)

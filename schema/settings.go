@@ -17,7 +17,8 @@ type Settings struct {
 	// Compat makes Debezium's choices of form: NULL in a nullable column with a
 	// default becomes the default, types that Debezium drops are dropped, NOT
 	// NULL columns stay so until a row needs null, and decimals that are not
-	// finite are null.
+	// finite are null unless Nonfinite is fail. Nonfinite: dead_letter and
+	// Unknown: text, the defaults, have no meaning with it.
 	Compat bool
 	// Placeholder stands for unchanged TOASTed values.
 	Placeholder string // __debezium_unavailable_value
@@ -59,9 +60,9 @@ func (s Settings) placeholder() string {
 }
 
 func (s Settings) dropsUnknown() bool {
-	return s.Unknown == "drop" || s.Compat && s.Unknown == ""
+	return s.Unknown == "drop" || s.Compat
 }
 
 func (s Settings) nullsNonfinite() bool {
-	return s.Nonfinite == "null" || s.Compat && s.Nonfinite == ""
+	return s.Nonfinite == "null" || s.Compat && s.Nonfinite != "fail"
 }

@@ -66,41 +66,73 @@ func isWidened(t *cdc.Type) bool {
 }
 
 // AddLabels is a copy of t whose enum column also has the labels that text, a
-// value of it or an array, shows: for a label that the catalog no longer lists.
-// It is safe for concurrent use.
+// value of it or of its array, shows: for a label that the catalog no longer
+// lists. When text shows nothing new, because it is not the value that was
+// refused, the copy lists no labels, so that any value is taken. It is safe for
+// concurrent use.
 func AddLabels(t *cdc.Table, column int, text []byte) *cdc.Table {
 	w := *t
 	w.Columns = slices.Clone(t.Columns)
-	w.Columns[column].Type = addLabels(w.Columns[column].Type, text)
+	c := &w.Columns[column]
+	known := len(labelsOf(c.Type))
+	c.Type = addLabels(c.Type, text)
+	if len(labelsOf(c.Type)) == known {
+		c.Type = withLabels(c.Type, nil)
+	}
 	return &w
 }
 
-func addLabels(t *cdc.Type, text []byte) *cdc.Type {
+// labelsOf are the labels of an enum, or of what a domain or array is made of.
+func labelsOf(t *cdc.Type) []string {
+	for t != nil {
+		switch t.Kind {
+		case cdc.KindDomain:
+			t = t.Base
+		case cdc.KindArray:
+			t = t.Elem
+		default:
+			return t.Labels
+		}
+	}
+	return nil
+}
+
+func withLabels(t *cdc.Type, labels []string) *cdc.Type {
 	if t == nil {
 		return nil
 	}
 	n := *t
 	switch t.Kind {
 	case cdc.KindDomain:
-		n.Base = addLabels(t.Base, text)
-	case cdc.KindEnum:
-		n.Labels = withLabel(t.Labels, string(text))
+		n.Base = withLabels(t.Base, labels)
 	case cdc.KindArray:
-		a, reason := openArray(text, ',')
-		n.Elem = t.Elem
-		for reason == "" {
-			var item element
-			if item, reason = a.next(nil); reason != "" || item.end {
-				break
-			}
-			if !item.null && !item.nested {
-				n.Elem = addLabels(n.Elem, item.text)
-			}
-		}
+		n.Elem = withLabels(t.Elem, labels)
 	default:
-		return t
+		n.Labels = labels
 	}
 	return &n
+}
+
+func addLabels(t *cdc.Type, text []byte) *cdc.Type {
+	labels := labelsOf(t)
+	array := t
+	for array != nil && array.Kind == cdc.KindDomain {
+		array = array.Base
+	}
+	if array == nil || array.Kind != cdc.KindArray {
+		return withLabels(t, withLabel(labels, string(text)))
+	}
+	a, reason := openArray(text, ',')
+	for reason == "" {
+		var item element
+		if item, reason = a.next(nil); reason != "" || item.end {
+			break
+		}
+		if !item.null && !item.nested {
+			labels = withLabel(labels, string(item.text))
+		}
+	}
+	return withLabels(t, labels)
 }
 
 func withLabel(labels []string, label string) []string {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -156,8 +157,9 @@ relay.yaml:22:1: sink: want exactly one of postgres, kafka, found postgres and k
 	if d := cmp.Diff(strings.Split(want, "\n"), strings.Split(fmt.Sprint(err), "\n")); d != "" {
 		t.Error(d)
 	}
-	if !Invalid(err) {
-		t.Error("Invalid says no")
+	var problems Problems
+	if !errors.As(err, &problems) {
+		t.Errorf("got a %T", err)
 	}
 }
 

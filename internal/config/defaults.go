@@ -12,13 +12,7 @@ import (
 	"github.com/goccy/go-yaml/parser"
 )
 
-// SetDefaults gives every key of the struct that into points to its default.
-func SetDefaults(into any) {
-	v := reflect.ValueOf(into).Elem()
-	setDefaults(v)
-	derive(v, v)
-}
-
+// setDefaults gives every key of a struct its default.
 func setDefaults(v reflect.Value) {
 	for _, f := range fieldsOf(v.Type()) {
 		fv := v.FieldByIndex(f.index)

@@ -21,7 +21,6 @@ const maxFileBytes = 4 << 20
 // stand, and which values came from the environment. Safe for concurrent
 // reading.
 type File struct {
-	name  string
 	at    map[string]place
 	shown map[string]string // path -> the text that stands for an expanded value
 }
@@ -93,17 +92,8 @@ func Parse(name string, data []byte, into any, options ...Option) (*File, error)
 	if len(r.problems) > 0 {
 		return nil, r.problems.sorted()
 	}
-	return &File{name: name, at: r.at, shown: r.shown}, nil
+	return &File{at: r.at, shown: r.shown}, nil
 }
-
-// Has tells whether the file itself gives path a value.
-func (f *File) Has(path string) bool {
-	_, ok := f.at[path]
-	return ok
-}
-
-// Name is the file's name in messages.
-func (f *File) Name() string { return f.name }
 
 // syntax parses the bytes. ok is false when there is nothing to go on with; an
 // empty file is an empty mapping.

@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,13 +36,6 @@ func (p Problems) Error() string {
 		lines[i] = problem.String()
 	}
 	return strings.Join(lines, "\n")
-}
-
-// Invalid tells whether err says that a configuration file is wrong, and not
-// that reading it went wrong.
-func Invalid(err error) bool {
-	var p Problems
-	return errors.As(err, &p)
 }
 
 func (p Problems) sorted() Problems {

@@ -101,7 +101,7 @@ func (f *File) entry(v reflect.Value, fd *field, path string) (e entry, ok bool)
 // derived is the text of a default such as tailrace_<name> where name came from
 // the environment.
 func (f *File) derived(fd *field, path string) (string, bool) {
-	if f.Has(path) || !strings.Contains(fd.def, "<") {
+	if _, given := f.at[path]; given || !strings.Contains(fd.def, "<") {
 		return "", false
 	}
 	from := false

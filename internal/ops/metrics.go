@@ -19,32 +19,3 @@ func NewRegistry(program string) *prometheus.Registry {
 	reg.MustRegister(info, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return reg
 }
-
-// StateGauge is one series for each state, of which exactly one is 1. Safe for
-// concurrent use, but two concurrent Sets may leave two series at 1.
-type StateGauge struct {
-	vec    *prometheus.GaugeVec
-	states []string
-}
-
-// NewStateGauge registers the gauge with label state, and sets the first state.
-func NewStateGauge(reg prometheus.Registerer, name, help string, states ...string) *StateGauge {
-	g := &StateGauge{
-		vec:    prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, []string{"state"}),
-		states: states,
-	}
-	reg.MustRegister(g.vec)
-	g.Set(states[0])
-	return g
-}
-
-// Set makes state the one that is 1. A state that was not listed sets none.
-func (g *StateGauge) Set(state string) {
-	for _, s := range g.states {
-		value := 0.0
-		if s == state {
-			value = 1
-		}
-		g.vec.WithLabelValues(s).Set(value)
-	}
-}

@@ -34,7 +34,7 @@ type ServerConfig struct {
 }
 
 // Server is /metrics, /healthz, /readyz and /status over HTTP. Safe for
-// concurrent use, but every Handle comes before Run.
+// concurrent use, but every HandleGuarded comes before Run.
 type Server struct {
 	config   ServerConfig
 	listener net.Listener
@@ -74,9 +74,6 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Close gives the port up.
 func (s *Server) Close() error { return s.listener.Close() }
-
-// Handle adds a page that only shows what no secret is.
-func (s *Server) Handle(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
 // HandleGuarded adds a page that changes something or shows values. With a
 // token file it wants the token; without one it answers this machine only. Each
