@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tailrace/tailrace/internal/config"
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors"
+	"github.com/tailrace/tailrace/schema/registry"
+	"github.com/tailrace/tailrace/sinks/postgres"
+)
+
+// This file turns the configuration's sections into the configurations of the
+// parts, one method each.
+
+func secretFile(key, file string) (string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", key, err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+func (s *settings) kafkaConfig() (kafka.Config, error) {
+	k := &s.Kafka
+	c := kafka.Config{Brokers: k.Brokers, ClientID: "tailrace-processor-" + s.Name}
+	if k.TLS.on() {
+		c.TLS = &kafka.TLS{CAFile: k.TLS.CAFile, CertFile: k.TLS.CertFile, KeyFile: k.TLS.KeyFile, ServerName: k.TLS.ServerName}
+	}
+	if k.SASL.Mechanism != "" {
+		password, err := secretFile("kafka.sasl.password_file", k.SASL.PasswordFile)
+		if err != nil {
+			return c, err
+		}
+		c.SASL = &kafka.SASL{Mechanism: k.SASL.Mechanism, Username: k.SASL.Username, Password: password}
+	}
+	return c, nil
+}
+
+func (s *settings) consumerConfig(connection kafka.Config, owner kafka.Owner, log *slog.Logger) kafka.ConsumerConfig {
+	at, _, _ := parseStart(s.Source.Start) // checked when the file was read
+	return kafka.ConsumerConfig{
+		Config: connection, Group: s.Name, InstanceID: s.Group.InstanceID, SessionTimeout: s.Group.SessionTimeout,
+		Topics: s.Source.Topics, Pattern: s.Source.TopicsPattern, Owner: owner, Log: log,
+		Start:      kafka.StartFrom{Latest: s.Source.Start == "latest", Time: at},
+		FetchBytes: int(min(max(s.Limits.InFlight/4, config.MiB), 32*config.MiB)),
+	}
+}
+
+func (s *settings) postgresConfig() postgres.Config {
+	p := s.Sink.Postgres
+	c := postgres.DefaultConfig()
+	c.URL, c.PasswordFile, c.Table, c.StateSchema = p.URL, p.PasswordFile, p.Table, p.StateSchema
+	c.Schema, c.Connections, c.Pipeline, c.Retention = postgres.SchemaMode(p.Schema), s.Limits.Parallel, s.Name, s.State.Retention
+	return c
+}
+
+// schemas asks the registry in the words of package processors.
+type schemas struct{ client *registry.Client }
+
+func (c schemas) SchemaByID(ctx context.Context, id int) (string, error) {
+	text, err := c.client.SchemaByID(ctx, id)
+	if errors.Is(err, registry.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", processors.ErrUnknownSchema, err)
+	}
+	return text, err
+}
+
+func (s *settings) schemas(reg prometheus.Registerer) (schemas, error) {
+	urls, err := registry.ParseURLs(s.Registry.URL)
+	if err != nil {
+		return schemas{}, err
+	}
+	return schemas{registry.New(registry.Config{
+		URLs: urls, Username: s.Registry.Username, PasswordFile: s.Registry.PasswordFile, Observe: registry.Metrics(reg, "processor"),
+	})}, nil
+}
+
+// runtimeConfig is the pipeline without its outside parts.
+func (s *settings) runtimeConfig(file *config.File, log *slog.Logger) processors.Config {
+	c := processors.DefaultConfig()
+	c.Name, c.SinkKind, c.Log = s.Name, "postgres", log
+	c.Instance = s.Group.InstanceID
+	if c.Instance == "" {
+		c.Instance, _ = os.Hostname() // without a name, dead letters lack one
+	}
+	sum := sha256.Sum256([]byte(file.Show(s)))
+	c.ConfigVersion = hex.EncodeToString(sum[:6])
+	c.OnPoison = processors.Policy(s.Errors.OnPoison)
+	c.Retry = processors.RetryConfig{Initial: s.Errors.Retry.Initial, Max: s.Errors.Retry.Max, GiveUpAfter: s.Errors.Retry.GiveUpAfter}
+	c.Circuit = processors.CircuitConfig{Failures: s.Errors.Circuit.Failures, Window: s.Errors.Circuit.Window, Open: s.Errors.Circuit.Open}
+	c.InFlightBytes, c.Parallel = int64(s.Limits.InFlight), s.Limits.Parallel
+	c.DrainTimeout = min(c.DrainTimeout, max(s.Group.SessionTimeout/2, time.Second))
+	return c
+}

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"net"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/internal/config"
+	"github.com/tailrace/tailrace/schema/registry"
+	"github.com/tailrace/tailrace/sinks/postgres"
+)
+
+var legalTopic = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
+
+// Validate holds the rules that are about more than one key, or about more than
+// a key's type.
+func (s *settings) Validate(report config.Report) {
+	if !legalTopic.MatchString(s.Name) || s.Name == "." || s.Name == ".." || len(s.Name) > 120 {
+		report("name", "want at most 120 letters, digits, dots, dashes and underscores: it names topics")
+	}
+	if t := s.Errors.DeadLetter.Topic; !legalTopic.MatchString(t) || len(t) > 249 {
+		report("errors.dead_letter.topic", "want at most 249 letters, digits, dots, dashes and underscores")
+	}
+	for i, t := range s.Source.Topics {
+		if t == s.Errors.DeadLetter.Topic {
+			report("source.topics["+strconv.Itoa(i)+"]", "is the pipeline's own dead-letter topic")
+		}
+	}
+	if s.Errors.Retry.Initial > s.Errors.Retry.Max {
+		report("errors.retry.initial", "want at most errors.retry.max, which is %s", s.Errors.Retry.Max)
+	}
+}
+
+// Validate checks that there is something to read, and from where.
+func (s *sourceSettings) Validate(report config.Report) {
+	switch {
+	case len(s.Topics) > 0 && s.TopicsPattern != "":
+		report("topics_pattern", "want topics or topics_pattern, found both")
+	case len(s.Topics) == 0 && s.TopicsPattern == "":
+		report("topics", "want a list of topics, or topics_pattern")
+	}
+	for i, t := range s.Topics {
+		if !legalTopic.MatchString(t) || len(t) > 249 {
+			report("topics["+strconv.Itoa(i)+"]", "want at most 249 letters, digits, dots, dashes and underscores; a regular expression goes into topics_pattern")
+		}
+	}
+	if _, err := regexp.Compile(s.TopicsPattern); err != nil {
+		report("topics_pattern", "want a regular expression: %s", err)
+	}
+	if _, _, err := parseStart(s.Start); err != nil {
+		report("start", "want earliest, latest, an LSN as in 16/B374D848, or a time as in 2026-11-21T15:04:05Z")
+	}
+}
+
+// parseStart reads source.start. lsn is set when it is a position.
+func parseStart(s string) (at time.Time, lsn bool, err error) {
+	switch {
+	case s == "earliest", s == "latest":
+		return at, false, nil
+	case strings.Contains(s, "/"):
+		_, err = cdc.ParseLSN(s)
+		return at, true, err
+	}
+	at, err = time.Parse(time.RFC3339, s)
+	return at, false, err
+}
+
+// Validate checks addresses, and that what belongs together is there.
+func (k *kafkaSettings) Validate(report config.Report) {
+	if len(k.Brokers) == 0 {
+		report("brokers", "want at least one host:port")
+	}
+	for i, broker := range k.Brokers {
+		if host, port, err := net.SplitHostPort(broker); err != nil || host == "" || port == "" {
+			report("brokers["+strconv.Itoa(i)+"]", "want host:port, such as 127.0.0.1:9092")
+		}
+	}
+	if (k.TLS.CertFile == "") != (k.TLS.KeyFile == "") {
+		report("tls", "want cert_file and key_file together")
+	}
+	if k.SASL.Mechanism == "" && (k.SASL.Username != "" || k.SASL.PasswordFile != "") {
+		report("sasl.mechanism", "is missing beside username and password_file; want PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
+	}
+	if k.SASL.Mechanism != "" && (k.SASL.Username == "" || k.SASL.PasswordFile == "") {
+		report("sasl", "want username and password_file with a mechanism")
+	}
+}
+
+// Validate checks each URL of the list.
+func (r *registrySettings) Validate(report config.Report) {
+	if _, err := registry.ParseURLs(r.URL); err != nil {
+		report("url", "%s", err)
+	}
+	if r.Username == "" && r.PasswordFile != "" {
+		report("username", "is missing beside password_file")
+	}
+}
+
+// Validate checks what the sink itself would refuse.
+func (p *postgresSink) Validate(report config.Report) {
+	c := postgres.DefaultConfig()
+	c.Pipeline, c.URL = "pipeline", p.URL
+	if err := c.Validate(); err != nil {
+		report("url", "want a libpq URL or keywords, as in postgres://loader@127.0.0.1:5432/warehouse: %s", config.Redact(err.Error()))
+	}
+	c.URL, c.Table = "postgres://127.0.0.1/", p.Table
+	if err := c.Validate(); err != nil {
+		report("table", "%s", err)
+	}
+	if p.StateSchema == "" || len(p.StateSchema) > 63 {
+		report("state_schema", "want 1 to 63 characters")
+	}
+}
+
+// Validate checks the address.
+func (o *opsSettings) Validate(report config.Report) {
+	if o.Listen == "" {
+		return
+	}
+	if _, port, err := net.SplitHostPort(o.Listen); err != nil || port == "" {
+		report("listen", "want host:port, such as 127.0.0.1:9465, or nothing")
+	}
+}

@@ -1,0 +1,195 @@
+package processors
+
+// How a batch commits: the protocol "in the sink".
+//
+//	decode → gate → one transaction of the sink:
+//	    the offset row moves from expect to next, where the epoch is ours
+//	    rows, tombstones, dead letters, parked markers
+//	→ COMMIT → memory follows → dead letters to their topic → the group's offset, lazily
+//
+// What a crash leaves at each point, and the test that makes it so:
+//
+//	killed after                    log      sink          on restart
+//	writes, before COMMIT           –        rolled back   the batch again                      TestCrashInTheSinkWritesBeforeCommit
+//	COMMIT unknown                  –        either        the offset row decides               TestCrashInTheSinkCommitUnknown
+//	COMMIT, before Kafka's commit   behind   done          seek to the offset row               TestCrashInTheSinkCommitBeforeKafkaCommit
+//	zombie's COMMIT after a         –        fenced by     the zombie stops                     TestCrashInTheSinkZombieCommitAfterTakeOver
+//	take-over                                the epoch
+//	COMMIT, before the dead         –        outbox has    the owner takes them to their topic  TestCrashInTheSinkDeadLettersBeforeTheirTopic
+//	letters' topic has them                  them          (repeated at worst, with their ids)
+//
+// Memory follows the sink and never leads it: expect, claim and parked rows
+// change only after COMMIT was answered, or after Reclaim told what became of it.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// attempts says how often a batch failed already.
+type attempts struct {
+	count int // the running one included
+	first time.Time
+}
+
+// commit tries once to make the effects of messages durable. Errors of
+// cdc.StopError and sinks.ErrFenced end the owner, others are tried again.
+func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries attempts) error {
+	next := messages[len(messages)-1].Offset + 1
+	items, err := o.decoder.batch(ctx, messages)
+	if err != nil {
+		return err
+	}
+	if len(items) == 0 { // only ends of transactions
+		o.passed(next)
+		return nil
+	}
+	for {
+		if err := systemic(items); err != nil {
+			return err
+		}
+		p := o.plan(items, next, tries)
+		result, err := o.write(ctx, p.batch)
+		var refused *sinks.RefusedError
+		if errors.As(err, &refused) {
+			for _, r := range refused.Refusals {
+				p.items[r.Index].fault = r.Err
+			}
+			continue // each round has fewer changes than the one before
+		}
+		if err != nil {
+			return err
+		}
+		o.committed(p, result)
+		return p.stop
+	}
+}
+
+// write is one transaction of the sink. When its COMMIT got no answer, the
+// offset row is asked until it tells.
+func (o *owner) write(ctx context.Context, b *sinks.Batch) (sinks.Result, error) {
+	if err := o.circuit.enter(ctx); err != nil {
+		return sinks.Result{}, err
+	}
+	result, err := o.config.Sink.Write(ctx, b)
+	var unknown *sinks.CommitUnknownError
+	var refused *sinks.RefusedError
+	o.circuit.leave(err != nil && !errors.As(err, &refused) && !errors.Is(err, sinks.ErrFenced) && ctx.Err() == nil)
+	if !errors.As(err, &unknown) {
+		return result, err
+	}
+	o.log.Warn("the sink's answer to COMMIT is missing; asking its offset row", "error", unknown.Err)
+	claim, err := o.reclaim(ctx)
+	switch {
+	case err != nil:
+		return sinks.Result{}, err
+	case claim.Next == b.Next:
+		o.claim.Epoch = claim.Epoch
+		return unknown.Result, nil
+	case claim.Next == b.Expect:
+		o.claim.Epoch = claim.Epoch
+		return sinks.Result{}, fmt.Errorf("the batch was not committed: %w", unknown.Err)
+	}
+	return sinks.Result{}, fmt.Errorf("%w: its offset row is at %d, not at %d or %d", sinks.ErrFenced, claim.Next, b.Expect, b.Next)
+}
+
+func (o *owner) reclaim(ctx context.Context) (sinks.Claim, error) {
+	wait := backoff{config: o.config.Retry}
+	for {
+		claim, err := o.config.Sink.Reclaim(ctx, o.claim)
+		if err == nil || errors.Is(err, sinks.ErrFenced) || ctx.Err() != nil {
+			return claim, err
+		}
+		o.failing(err)
+		if err := sleep(ctx, wait.next()); err != nil {
+			return claim, err
+		}
+	}
+}
+
+// committed lets memory follow a durable batch.
+func (o *owner) committed(p *plan, result sinks.Result) {
+	o.expect, o.parked = p.batch.Next, p.next
+	o.passed(p.batch.Next)
+	if len(p.batch.DeadLetters) > 0 {
+		o.backlog = true
+	}
+	o.metrics.committed(p, result)
+	o.mu.Lock()
+	o.parkedRows = len(o.parked)
+	o.mu.Unlock()
+	if n := len(p.batch.DeadLetters); n > 0 {
+		o.log.Warn("records went to the dead-letter topic", "records", n, "parked_rows", len(o.parked), "classes", p.classes)
+	}
+}
+
+// settle moves the offset row over ends of transactions and filtered records at
+// the end of the log, so that it does not fall behind a log that expires.
+func (o *owner) settle(ctx context.Context) error {
+	if o.position() == o.expect {
+		return nil
+	}
+	b := &sinks.Batch{Claim: o.claim, Expect: o.expect, Next: o.position(), Generation: o.config.Generation}
+	if _, err := o.write(ctx, b); err != nil {
+		return err
+	}
+	o.expect = b.Next
+	return nil
+}
+
+// minSystemic is how many records a batch has at least, and minSystemicRows how
+// many rows must have failed, before their share counts.
+const (
+	minSystemic     = 20
+	minSystemicRows = 10
+)
+
+// systemic is an error when more than half of the rows of a batch fail in the
+// same way: then the records are not to blame, and none of them goes to the
+// dead-letter topic. A missing base is always the record's own matter.
+func systemic(items []item) error {
+	rows := map[[32]byte]bool{}
+	failed := map[sinks.Class]map[[32]byte]bool{}
+	records := 0
+	var example *item
+	for i := range items {
+		it := &items[i]
+		if it.filtered {
+			continue
+		}
+		records++
+		key := it.key
+		if !it.keyed { // each is a row of its own
+			key = [32]byte{byte(i), byte(i >> 8), byte(i >> 16)}
+		}
+		rows[key] = true
+		if it.fault == nil || it.fault.Class == sinks.ClassMissingBase {
+			continue
+		}
+		if failed[it.fault.Class] == nil {
+			failed[it.fault.Class] = map[[32]byte]bool{}
+		}
+		failed[it.fault.Class][key] = true
+	}
+	for class, keys := range failed {
+		if records < minSystemic || len(keys) < minSystemicRows || 2*len(keys) <= len(rows) {
+			continue
+		}
+		for i := range items {
+			if f := items[i].fault; f != nil && f.Class == class {
+				example = &items[i]
+				break
+			}
+		}
+		return &sinks.SystemicError{
+			Err:  fmt.Errorf("%d of %d rows of a batch fail with class %s, the first at %s: %w", len(keys), len(rows), class, example.place(), example.fault),
+			Next: "so many are no accident of single records: mend the cause, the batch is tried again; nothing went to the dead-letter topic",
+		}
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package processors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// Config is what a pipeline is made of.
+type Config struct {
+	Name string // of the pipeline, and of its consumer group
+	// Instance and ConfigVersion go into dead letters, so that people can tell
+	// who failed with what.
+	Instance      string
+	ConfigVersion string
+	SinkKind      string // postgres
+	Generation    int64
+
+	Sink     sinks.Sink
+	Outbox   sinks.Outbox
+	Letters  Letters
+	Schemas  Schemas
+	OnPoison Policy
+	Retry    RetryConfig
+	Circuit  CircuitConfig
+
+	InFlightBytes int64 // of all partitions: fetched and not committed
+	Parallel      int   // batches at once
+	BatchRows     int
+	BatchBytes    int
+	DrainTimeout  time.Duration // how long a batch under way may take when a partition is given back
+
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+}
+
+// DefaultConfig is a Config with every tunable at its default.
+func DefaultConfig() Config {
+	return Config{
+		Generation:    1,
+		OnPoison:      PolicyParkKey,
+		Retry:         RetryConfig{Initial: 200 * time.Millisecond, Max: 30 * time.Second},
+		Circuit:       CircuitConfig{Failures: 0.5, Window: 30 * time.Second, Open: 10 * time.Second},
+		InFlightBytes: 64 << 20,
+		Parallel:      4,
+		BatchRows:     5000,
+		BatchBytes:    4 << 20,
+		DrainTimeout:  10 * time.Second,
+	}
+}
+
+// Policy is what happens to a record that cannot be applied.
+type Policy string
+
+// The policies.
+const (
+	PolicySkip    Policy = "skip"     // it goes to the dead-letter topic
+	PolicyParkKey Policy = "park_key" // and later changes of its row are diverted behind it
+	PolicyStop    Policy = "stop"     // its partition stops before it
+)
+
+// RetryConfig says how long to wait before what failed is tried again: a random
+// time up to Initial, doubled with each try up to Max.
+type RetryConfig struct {
+	Initial, Max time.Duration
+	GiveUpAfter  time.Duration // then the partition stops; 0: never
+}
+
+// Schemas finds a writer's schema by its registry id.
+type Schemas interface {
+	// SchemaByID is the schema's text. An error that wraps ErrUnknownSchema says
+	// that the registry has no such id; any other may pass by itself.
+	SchemaByID(ctx context.Context, id int) (string, error)
+}
+
+// ErrUnknownSchema says that the registry does not know a schema id.
+var ErrUnknownSchema = errors.New("the registry has no schema of this id")
+
+// Letters writes to the dead-letter topic. *kafka.DeadLetters is one.
+type Letters interface {
+	// Write returns when all are acknowledged; sources are the topics of the
+	// pipeline.
+	Write(ctx context.Context, sources []string, letters []kafka.Message) error
+}
+
+// Source is the log. *kafka.Consumer is one.
+type Source interface {
+	// Join makes this process a member of the group; Runtime is called from then
+	// on. The other methods come after it.
+	Join() error
+	Poll(ctx context.Context) ([]kafka.Fetched, error)
+	Pause(parts ...kafka.TopicPartition)
+	Resume(parts ...kafka.TopicPartition)
+	Commit(ctx context.Context, offsets map[kafka.TopicPartition]int64) error
+	Ends(ctx context.Context, parts []kafka.TopicPartition) (map[kafka.TopicPartition]int64, error)
+	Missing(ctx context.Context) ([]string, error)
+	Leave(ctx context.Context) error
+	Close()
+}

@@ -1,0 +1,288 @@
+package processors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/schema"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// item is one message on its way through a batch: a change to write, a fault
+// that keeps it from being one, or neither when it is filtered.
+type item struct {
+	message  *kafka.Message
+	change   *sinks.Change
+	fault    *sinks.RecordError
+	filtered bool
+
+	keyed bool // the record has a key, so that its row can be parked
+	key   [32]byte
+
+	// What is known of the record, for its dead letter.
+	pos, table, op, txID, schemaID, entity string
+}
+
+// shapes holds what schema ids were compiled to, for all partitions: changes of
+// one version of a table share a *sinks.Shape. Safe for concurrent use.
+type shapes struct {
+	mu    sync.Mutex // guards the following
+	known map[shapeID]*sinks.Shape
+}
+
+type shapeID struct{ value, key int }
+
+func newShapes() *shapes { return &shapes{known: map[shapeID]*sinks.Shape{}} }
+
+func (s *shapes) get(id shapeID, make func() *sinks.Shape) *sinks.Shape {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known[id] == nil {
+		s.known[id] = make()
+	}
+	return s.known[id]
+}
+
+// decoder turns the messages of one partition into items. It is not safe for
+// concurrent use.
+type decoder struct {
+	schemas Schemas
+	shapes  *shapes
+	readers map[int]*schema.Reader
+	// unknown remembers since when a schema id is not known to the registry.
+	unknown map[int]time.Time
+	origins map[sinks.Origin]*sinks.Origin
+	event   schema.Event
+	arena   arena
+}
+
+func newDecoder(schemas Schemas, shared *shapes) *decoder {
+	return &decoder{schemas: schemas, shapes: shared, readers: map[int]*schema.Reader{}, unknown: map[int]time.Time{}, origins: map[sinks.Origin]*sinks.Origin{}}
+}
+
+// unknownFor is how long a schema id may be unknown to the registry before its
+// records are faulty: another node of the registry may be behind.
+const unknownFor = 30 * time.Second
+
+// maxReaders bounds how many compiled schemas a partition holds.
+const maxReaders = 512
+
+// batch decodes messages. An error is transient: the registry does not answer.
+func (d *decoder) batch(ctx context.Context, messages []kafka.Message) ([]item, error) {
+	items := make([]item, 0, len(messages))
+	d.arena.reset()
+	for i := range messages {
+		if messages[i].Control {
+			continue
+		}
+		it := item{message: &messages[i]}
+		if it.keyed = it.message.Key != nil; it.keyed {
+			it.key = sinks.ParkKey(it.message.Key)
+		}
+		err := d.decode(ctx, &it)
+		if err != nil && !errors.As(err, &it.fault) {
+			return nil, fmt.Errorf("%s offset %d: %w", it.message.TopicPartition, it.message.Offset, err)
+		}
+		items = append(items, it)
+	}
+	return items, nil
+}
+
+// decode fills it in. A *sinks.RecordError is the record's fault.
+func (d *decoder) decode(ctx context.Context, it *item) error {
+	m := it.message
+	position, err := positionOf(m)
+	if err != nil {
+		return err
+	}
+	it.pos = header(m, cdc.HeaderPosition)
+	if m.Value == nil { // a Kafka tombstone: for compaction, no change of the row
+		it.filtered = true
+		return nil
+	}
+	id, body, err := schema.SplitHeader(m.Value)
+	if err != nil {
+		return undecodable(err)
+	}
+	it.schemaID = strconv.Itoa(id)
+	r, err := d.reader(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !r.Envelope() {
+		if it.filtered = isMessage(r); it.filtered {
+			return nil
+		}
+		return &sinks.RecordError{Class: sinks.ClassMapping, Reason: "schema " + it.schemaID + " is not that of a row change", Next: "leave the topic out of source"}
+	}
+	if err := r.Read(body, &d.event); err != nil {
+		return undecodable(err)
+	}
+	e := &d.event
+	it.op, it.table = e.Op.String(), e.Source.Schema+"."+e.Source.Table
+	if e.Source.TxID != 0 {
+		it.txID = strconv.FormatInt(e.Source.TxID, 10)
+	}
+	switch e.Op {
+	case cdc.OpMessage:
+		it.filtered = true
+		return nil
+	case cdc.OpRead, cdc.OpCreate, cdc.OpUpdate, cdc.OpDelete:
+	case cdc.OpTruncate:
+		return &sinks.RecordError{Class: sinks.ClassMapping, Reason: "a truncate of " + it.table + " cannot be applied yet", Next: "delete the rows of the target by hand, or leave format.truncate off at the relay"}
+	default:
+		return &sinks.RecordError{Class: sinks.ClassMapping, Reason: "op " + strconv.Quote(it.op) + " is unknown"}
+	}
+	change, err := d.change(ctx, m, r, id)
+	if err != nil {
+		return err
+	}
+	change.Position, change.Pos = position, it.pos
+	it.change, it.entity = change, change.Key
+	return nil
+}
+
+// change makes the row change of the event that was read last.
+func (d *decoder) change(ctx context.Context, m *kafka.Message, r *schema.Reader, id int) (*sinks.Change, error) {
+	e := &d.event
+	columns := r.Columns()
+	c := &sinks.Change{Op: e.Op, Origin: d.origin(m.Topic, e.Source)}
+	row := e.After
+	if e.Op == cdc.OpDelete {
+		row = nil
+	} else if row == nil {
+		return nil, undecodable(errors.New("after is null in op " + e.Op.String()))
+	}
+	if h := header(m, cdc.HeaderUnavailable); h != "" {
+		schema.MarkUnavailable(h, e.Before, e.After, columns)
+	}
+	c.Row = d.arena.row(row, len(columns))
+	if m.Key == nil {
+		c.Shape = d.shapes.get(shapeID{id, 0}, func() *sinks.Shape { return shapeOf(columns, nil) })
+		return c, nil
+	}
+	keyID, body, err := schema.SplitHeader(m.Key)
+	if err != nil {
+		return nil, undecodable(fmt.Errorf("key: %w", err))
+	}
+	kr, err := d.reader(ctx, keyID)
+	if err != nil {
+		return nil, err
+	}
+	values, err := kr.ReadRow(body)
+	if err != nil {
+		return nil, undecodable(fmt.Errorf("key: %w", err))
+	}
+	indexes, err := keyIndexes(kr.Columns(), columns)
+	if err != nil {
+		return nil, err
+	}
+	// The key's own values identify the row, in upserts and deletes alike.
+	for i, at := range indexes {
+		c.Row[at] = d.arena.value(values[i])
+	}
+	c.Key = sinks.RowKey(values)
+	c.Shape = d.shapes.get(shapeID{id, keyID}, func() *sinks.Shape { return shapeOf(columns, indexes) })
+	return c, nil
+}
+
+// keyIndexes finds the key's columns among the row's.
+func keyIndexes(key, columns []schema.Field) ([]int, error) {
+	indexes := make([]int, len(key))
+	for i := range key {
+		indexes[i] = -1
+		for j := range columns {
+			if columns[j].Name == key[i].Name {
+				indexes[i] = j
+			}
+		}
+		if indexes[i] < 0 {
+			return nil, &sinks.RecordError{Class: sinks.ClassMapping, Reason: fmt.Sprintf("key column %q is not in the row", key[i].Name), Next: "publish the column, or choose another key at the relay"}
+		}
+	}
+	return indexes, nil
+}
+
+func (d *decoder) origin(topic string, s schema.Source) *sinks.Origin {
+	o := sinks.Origin{Topic: topic, Name: s.Name, Database: s.DB, Schema: s.Schema, Table: s.Table}
+	if d.origins[o] == nil {
+		if len(d.origins) >= maxReaders {
+			clear(d.origins)
+		}
+		d.origins[o] = &o
+	}
+	return d.origins[o]
+}
+
+// reader compiles a schema, once.
+func (d *decoder) reader(ctx context.Context, id int) (*schema.Reader, error) {
+	if r := d.readers[id]; r != nil {
+		return r, nil
+	}
+	text, err := d.schemas.SchemaByID(ctx, id)
+	if errors.Is(err, ErrUnknownSchema) {
+		since, seen := d.unknown[id]
+		if !seen {
+			since = time.Now()
+			d.unknown[id] = since
+		}
+		if time.Since(since) >= unknownFor {
+			return nil, &sinks.RecordError{Class: sinks.ClassDecode, Reason: fmt.Sprintf("the registry has no schema %d", id), Next: "restore the registry's schemas; is registry.url the relay's?"}
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("schema %d: %w", id, err)
+	}
+	delete(d.unknown, id)
+	r, err := schema.NewReader(text)
+	if err != nil {
+		return nil, undecodable(fmt.Errorf("schema %d: %w", id, err))
+	}
+	if len(d.readers) >= maxReaders {
+		clear(d.readers)
+	}
+	d.readers[id] = r
+	return r, nil
+}
+
+func undecodable(err error) error {
+	return &sinks.RecordError{Class: sinks.ClassDecode, Reason: err.Error(), Next: "the bytes are not of the schema that they name; see who writes to the topic"}
+}
+
+// positionOf reads the position that orders everything. It is never guessed.
+func positionOf(m *kafka.Message) (cdc.Position, error) {
+	text := header(m, cdc.HeaderPosition)
+	if text == "" {
+		return cdc.Position{}, &sinks.RecordError{Class: sinks.ClassNoPosition, Reason: "no header " + cdc.HeaderPosition, Next: "only a relay writes to a data topic; see who else does"}
+	}
+	p, err := cdc.ParsePosition(text)
+	if err != nil {
+		return p, &sinks.RecordError{Class: sinks.ClassNoPosition, Reason: "header " + cdc.HeaderPosition + " is not a position", Next: "only a relay writes to a data topic; see who else does"}
+	}
+	return p, nil
+}
+
+func header(m *kafka.Message, name string) string {
+	for i := range m.Headers {
+		if m.Headers[i].Name == name {
+			return string(m.Headers[i].Value)
+		}
+	}
+	return ""
+}
+
+// isMessage tells the records of logical messages, whose envelope has no rows.
+func isMessage(r *schema.Reader) bool {
+	op, message := false, false
+	for _, c := range r.Columns() {
+		op = op || c.Name == "op"
+		message = message || c.Name == "message"
+	}
+	return op && message
+}

@@ -1,0 +1,33 @@
+// Package processors runs a pipeline: records from the log, through the gate,
+// into a sink.
+//
+//	runtime.go     Run: the group, the poll loop, the owners, the lazy commits
+//	assign.go      taking partitions over and giving them back
+//	partition.go   the owner of one partition: one goroutine, all its bookkeeping
+//	queue.go       what was fetched and is not committed yet
+//	decode.go      a record to a change
+//	gate.go        what stands before everything else: parked rows, faults
+//	commit.go      how a batch commits; its crash table
+//	retry.go       what is tried again, and after how long
+//	circuit.go     the circuit to the sink
+//	outbox.go      dead letters from the sink to their topic
+//	status.go      what /status, /readyz and the metrics say
+//
+// One owner goroutine has all of a partition: queue, claim, offsets, parked
+// rows. Nothing of a partition is shared, so nothing of it is locked, except
+// what status reads. The poll loop never waits for a sink: it hands over and
+// pauses a partition whose queue is full.
+//
+// Promises, per partition:
+//
+//  1. Records are taken in the log's order; a record's effects, its dead letter
+//     and the offset behind it become durable in one transaction of the sink.
+//  2. The sink's offset decides where reading begins. The group's own offset
+//     follows it and is for tools.
+//  3. Nothing is dropped: a record is applied, is a duplicate or stale by its
+//     row's position, is filtered and counted, stands in the dead-letter topic,
+//     or the partition stops and says why.
+//
+// The only commit protocol so far is the one "in the sink". Steps, state stores
+// and the other two protocols get their place beside commit.go.
+package processors

@@ -1,0 +1,243 @@
+package processors
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// The gate stands before everything else and decides what a record may do. Its
+// half by position is in the sink, where the truth about each row's last
+// position is (sinks.Sink, promise 3). Its half by row is here: a record that
+// cannot be applied goes to the dead-letter topic, and so do the later changes
+// of its row, in order behind it.
+
+// The caps on parked rows of one partition. Past them the partition stops: that
+// many are no accident of single records.
+const (
+	maxParkedRows    = 10_000
+	maxParkedRecords = 100_000 // of one row
+)
+
+// parked are the rows of one partition whose changes are diverted.
+type parked map[[32]byte]sinks.Park
+
+// plan is what the gate made of a batch.
+type plan struct {
+	batch *sinks.Batch
+	items []*item // parallel to batch.Changes
+	// next is parked as it is once the batch is durable.
+	next parked
+	// stop is set when the record behind the batch must not be passed.
+	stop error
+	// outcomes that are known without the sink
+	filtered, faults, diverted int
+	classes                    map[sinks.Class]int // of dead letters
+}
+
+// plan sorts items into changes, dead letters and markers. It changes nothing of
+// o: a batch that is not written leaves everything as it was.
+func (o *owner) plan(items []item, next int64, tries attempts) *plan {
+	p := &plan{
+		batch:   &sinks.Batch{Claim: o.claim, Expect: o.expect, Next: next, Generation: o.config.Generation},
+		classes: map[sinks.Class]int{},
+	}
+	over := &overlay{base: o.parked}
+	for i := range items {
+		it := &items[i]
+		if it.filtered {
+			p.filtered++
+			continue
+		}
+		if park, ok := over.get(it); ok {
+			if resolves(park, it) {
+				over.clear(it.key)
+			} else {
+				if o.divert(p, over, it, park, tries); p.stop == nil {
+					continue
+				}
+			}
+		}
+		if it.fault != nil && p.stop == nil {
+			o.reject(p, over, it, tries)
+		} else if p.stop == nil {
+			p.batch.Changes = append(p.batch.Changes, it.change)
+			p.items = append(p.items, it)
+		}
+		if p.stop != nil {
+			p.batch.Next = it.message.Offset
+			break
+		}
+	}
+	p.batch.Park, p.batch.Unpark = over.changes()
+	p.next = over.apply()
+	return p
+}
+
+// resolves tells whether it ends the parking of its row by itself: the row was
+// missing when some of its columns changed, and here is all of it, or its end.
+func resolves(park sinks.Park, it *item) bool {
+	return park.Class == sinks.ClassMissingBase && it.change != nil && it.fault == nil &&
+		(it.change.Op == cdc.OpDelete || it.change.Full())
+}
+
+// divert sends it to the dead-letter topic behind the record that parked its row.
+func (o *owner) divert(p *plan, over *overlay, it *item, park sinks.Park, tries attempts) {
+	if park.Count >= maxParkedRecords {
+		p.stop = &cdc.StopError{
+			What: fmt.Sprintf("a parked row has %d records in the dead-letter topic", park.Count), Pos: it.place(),
+			Next: "mend the cause, dlq.id " + park.FirstID + "; then delete the row's line from the sink's table parked, and restart",
+		}
+		return
+	}
+	fault := it.fault
+	if fault == nil {
+		fault = &sinks.RecordError{Class: park.Class, Reason: "an earlier change of the row is in the dead-letter topic"}
+	}
+	park.Count++
+	over.set(it.key, park)
+	p.diverted++
+	p.letter(o.letter(it, fault, park.FirstID, tries))
+	p.classes[park.Class]++
+}
+
+// reject does with a record that cannot be applied what the policy says.
+func (o *owner) reject(p *plan, over *overlay, it *item, tries attempts) {
+	if o.config.OnPoison == PolicyStop {
+		p.stop = &cdc.StopError{
+			What: "a record cannot be applied", Pos: it.place(), Err: it.fault,
+			Next: "mend the cause, or set errors.on_poison to park_key or skip; then restart",
+		}
+		return
+	}
+	d := o.letter(it, it.fault, "", tries)
+	if o.config.OnPoison == PolicyParkKey && it.keyed {
+		if over.count() >= maxParkedRows {
+			p.stop = &cdc.StopError{
+				What: fmt.Sprintf("%d rows of the partition are parked", over.count()), Pos: it.place(), Err: it.fault,
+				Next: "see the dead-letter topic for what they have in common; then delete their lines from the sink's table parked, and restart",
+			}
+			return
+		}
+		over.set(it.key, sinks.Park{Key: it.key, Class: it.fault.Class, FirstID: d.ID, Count: 1})
+	}
+	p.faults++
+	p.letter(d)
+	p.classes[it.fault.Class]++
+}
+
+func (p *plan) letter(d sinks.DeadLetter) { p.batch.DeadLetters = append(p.batch.DeadLetters, d) }
+
+// step names the stage in dead letters and their ids; a pipeline's own steps
+// will have names of their own.
+const step = "sink"
+
+func (o *owner) letter(it *item, fault *sinks.RecordError, behind string, tries attempts) sinks.DeadLetter {
+	m := it.message
+	r := sinks.Record{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Timestamp: m.Time, Key: m.Key, Value: m.Value}
+	for _, h := range m.Headers {
+		r.Headers = append(r.Headers, sinks.Header{Name: h.Name, Value: h.Value})
+	}
+	pos := it.pos
+	if _, err := cdc.ParsePosition(pos); err != nil {
+		pos = ""
+	}
+	return sinks.NewDeadLetter(r, sinks.Reason{
+		Pipeline: o.config.Name, ConfigVersion: o.config.ConfigVersion, Instance: o.config.Instance,
+		Step: step, Sink: o.config.SinkKind, Err: fault, Attempts: tries.count, FirstFailed: tries.first, LastFailed: time.Now(),
+		Position: pos, Entity: it.entity, Table: it.table, Op: it.op, TxID: it.txID, SchemaID: it.schemaID, Behind: behind,
+	})
+}
+
+// place names a record in messages.
+func (it *item) place() string {
+	s := fmt.Sprintf("%s offset %d", it.message.TopicPartition, it.message.Offset)
+	if it.table != "" {
+		s += ", table " + it.table
+	}
+	if it.pos != "" {
+		s += ", position " + it.pos
+	}
+	return s
+}
+
+// overlay is parked with the changes of a batch that is not durable yet.
+type overlay struct {
+	base    parked
+	changed map[[32]byte]*sinks.Park // nil: cleared
+}
+
+func (v *overlay) get(it *item) (sinks.Park, bool) {
+	if !it.keyed {
+		return sinks.Park{}, false
+	}
+	if p, ok := v.changed[it.key]; ok {
+		if p == nil {
+			return sinks.Park{}, false
+		}
+		return *p, true
+	}
+	p, ok := v.base[it.key]
+	return p, ok
+}
+
+func (v *overlay) set(key [32]byte, p sinks.Park) {
+	if v.changed == nil {
+		v.changed = map[[32]byte]*sinks.Park{}
+	}
+	v.changed[key] = &p
+}
+
+func (v *overlay) clear(key [32]byte) {
+	if v.changed == nil {
+		v.changed = map[[32]byte]*sinks.Park{}
+	}
+	v.changed[key] = nil
+}
+
+// count is how many rows are parked.
+func (v *overlay) count() int {
+	n := len(v.base)
+	for key, p := range v.changed {
+		_, was := v.base[key]
+		switch {
+		case p != nil && !was:
+			n++
+		case p == nil && was:
+			n--
+		}
+	}
+	return n
+}
+
+func (v *overlay) changes() (set []sinks.Park, cleared [][32]byte) {
+	for key, p := range v.changed {
+		if p != nil {
+			set = append(set, *p)
+		} else if _, was := v.base[key]; was {
+			cleared = append(cleared, key)
+		}
+	}
+	return set, cleared
+}
+
+// apply is the base with the changes. It is the base itself without any.
+func (v *overlay) apply() parked {
+	if len(v.changed) == 0 {
+		return v.base
+	}
+	out := make(parked, len(v.base)+len(v.changed))
+	for key, p := range v.base {
+		out[key] = p
+	}
+	for key, p := range v.changed {
+		if p != nil {
+			out[key] = *p
+		} else {
+			delete(out, key)
+		}
+	}
+	return out
+}

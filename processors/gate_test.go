@@ -1,0 +1,99 @@
+package processors
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+func testItem(offset int64, key byte, fault sinks.Class, full bool) item {
+	m := &kafka.Message{TopicPartition: kafka.TopicPartition{Topic: "t"}, Offset: offset, Key: []byte{key}}
+	it := item{message: m, keyed: true, key: sinks.ParkKey(m.Key), pos: cdc.Position{Epoch: 1, LSN: cdc.LSN(offset), Ordinal: 1}.String()}
+	if fault != "" {
+		it.fault = &sinks.RecordError{Class: fault, Reason: "test"}
+		return it
+	}
+	state := cdc.Unchanged
+	if full {
+		state = cdc.Null
+	}
+	it.change = &sinks.Change{Op: cdc.OpUpdate, Row: []cdc.Value{{State: state}}}
+	return it
+}
+
+func TestParkingWithinOneBatch(t *testing.T) {
+	t.Parallel()
+	o := &owner{config: &Config{Name: "p", OnPoison: PolicyParkKey}, parked: parked{}}
+	items := []item{
+		testItem(1, 'a', "", true),
+		testItem(2, 'a', sinks.ClassMissingBase, false),
+		testItem(3, 'a', "", false), // diverted
+		testItem(4, 'b', "", true),
+		testItem(5, 'a', "", true), // resolves
+		testItem(6, 'a', sinks.ClassConstraint, true),
+		testItem(7, 'a', "", true), // diverted: only a missing base resolves itself
+	}
+	p := o.plan(items, 8, attempts{count: 1})
+	if p.stop != nil || len(p.batch.Changes) != 3 || len(p.batch.DeadLetters) != 4 || p.faults != 2 || p.diverted != 2 {
+		t.Errorf("plan: got %d changes, %d dead letters, %d faults, %d diverted, stop %v", len(p.batch.Changes), len(p.batch.DeadLetters), p.faults, p.diverted, p.stop)
+	}
+	if len(p.batch.Park) != 1 || p.batch.Park[0].Class != sinks.ClassConstraint || p.batch.Park[0].Count != 2 || p.batch.Park[0].FirstID != p.batch.DeadLetters[2].ID {
+		t.Errorf("markers: got %+v", p.batch.Park)
+	}
+	if len(o.parked) != 0 || len(p.next) != 1 {
+		t.Errorf("memory: %d markers before the batch is durable, %d after; want 0 and 1", len(o.parked), len(p.next))
+	}
+}
+
+func TestTooManyParkedStop(t *testing.T) {
+	t.Parallel()
+	o := &owner{config: &Config{Name: "p", OnPoison: PolicyParkKey}, parked: parked{}}
+	it := testItem(1, 'a', "", true)
+	o.parked[it.key] = sinks.Park{Key: it.key, Class: sinks.ClassConstraint, Count: maxParkedRecords}
+	p := o.plan([]item{testItem(0, 'b', "", true), it}, 2, attempts{})
+	if !cdc.Stopped(p.stop) || p.batch.Next != 1 || len(p.batch.Changes) != 1 {
+		t.Errorf("too many records of a row: got stop %v, next %d, %d changes", p.stop, p.batch.Next, len(p.batch.Changes))
+	}
+	o.parked = parked{}
+	for i := range maxParkedRows {
+		o.parked[[32]byte{1, byte(i), byte(i >> 8)}] = sinks.Park{}
+	}
+	p = o.plan([]item{testItem(1, 'a', sinks.ClassConstraint, true)}, 2, attempts{})
+	if !cdc.Stopped(p.stop) || p.batch.Next != 1 || len(p.batch.DeadLetters) != 0 {
+		t.Errorf("too many rows: got stop %v, next %d", p.stop, p.batch.Next)
+	}
+}
+
+func TestSystemicNeedsManyRowsOfOneClass(t *testing.T) {
+	t.Parallel()
+	batch := func(good, bad int, class sinks.Class, keys int) []item {
+		var items []item
+		for i := range good {
+			items = append(items, testItem(int64(i), byte(i), "", true))
+		}
+		for i := range bad {
+			items = append(items, testItem(int64(good+i), byte(100+i%keys), class, true))
+		}
+		return items
+	}
+	for _, test := range []struct {
+		name  string
+		items []item
+		want  bool
+	}{
+		{"all", batch(0, 20, sinks.ClassMapping, 20), true},
+		{"too few records", batch(0, 19, sinks.ClassMapping, 19), false},
+		{"half", batch(20, 20, sinks.ClassMapping, 20), false},
+		{"more than half", batch(19, 20, sinks.ClassMapping, 20), true},
+		{"one row", batch(0, 50, sinks.ClassMapping, 1), false},
+		{"missing bases", batch(0, 50, sinks.ClassMissingBase, 50), false},
+	} {
+		var s *sinks.SystemicError
+		if got := errors.As(systemic(test.items), &s); got != test.want {
+			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package processors
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// metrics are the runtime's own. Every label is bounded: outcomes and classes.
+type metrics struct {
+	changes *prometheus.CounterVec
+	letters *prometheus.CounterVec
+	seconds prometheus.Histogram
+}
+
+// The outcomes that the sink does not decide.
+const (
+	outcomeFiltered     = "filtered"
+	outcomeDeadLettered = "dead_lettered"
+	outcomeParked       = "parked"
+)
+
+func newMetrics(reg prometheus.Registerer, r *Runtime) *metrics {
+	m := &metrics{
+		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tailrace_processor_changes_total",
+			Help: "Records by what became of them: applied to the sink, duplicate or stale by their row's position, filtered, dead_lettered, or parked: diverted behind a dead letter of their row.",
+		}, []string{"outcome"}),
+		letters: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tailrace_processor_dead_letters_total",
+			Help: "Records in the dead-letter topic, by what is wrong with them; diverted ones count for the class of the record they stand behind.",
+		}, []string{"class"}),
+		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "tailrace_processor_process_to_commit_seconds",
+			Help:    "Time from taking up a batch to the answer to its commit in the sink, failed tries left out.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
+		}),
+	}
+	for _, o := range []string{sinks.Applied.String(), sinks.Duplicate.String(), sinks.Stale.String(), outcomeFiltered, outcomeDeadLettered, outcomeParked} {
+		m.changes.WithLabelValues(o)
+	}
+	for _, c := range sinks.Classes() {
+		m.letters.WithLabelValues(string(c))
+	}
+	reg.MustRegister(m.changes, m.letters, m.seconds,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tailrace_processor_lag_seconds",
+			Help: "Age of the oldest record that was fetched and is not committed, over all partitions here; 0 when there is none.",
+		}, r.lagSeconds),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tailrace_processor_lag_records",
+			Help: "Offsets between what is committed and the log's end, summed over the partitions here; the ends of transactions count.",
+		}, r.lagRecords),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tailrace_processor_circuit_state",
+			Help: "0 closed, 1 half open, 2 open: the sink is not asked.",
+		}, func() float64 { return float64(r.circuit.current()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tailrace_processor_parked_rows",
+			Help: "Rows whose changes are diverted to the dead-letter topic, over all partitions here.",
+		}, r.parkedRows),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tailrace_processor_in_flight_bytes",
+			Help: "Bytes that were fetched and are not committed, over all partitions here; limits.in_flight bounds it.",
+		}, r.inFlightBytes),
+	)
+	return m
+}
+
+// committed counts a durable batch.
+func (m *metrics) committed(p *plan, result sinks.Result) {
+	var outcomes [3]int
+	for _, o := range result.Outcomes {
+		outcomes[o]++
+	}
+	for o, n := range outcomes {
+		m.add(sinks.Outcome(o).String(), n)
+	}
+	m.add(outcomeFiltered, p.filtered)
+	m.add(outcomeDeadLettered, p.faults)
+	m.add(outcomeParked, p.diverted)
+	for class, n := range p.classes {
+		m.letters.WithLabelValues(string(class)).Add(float64(n))
+	}
+}
+
+func (m *metrics) add(outcome string, n int) {
+	if n > 0 {
+		m.changes.WithLabelValues(outcome).Add(float64(n))
+	}
+}

@@ -1,0 +1,240 @@
+package processors
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// owner has one partition from its claim to its end: one goroutine (run) does
+// all of its work, in the log's order.
+type owner struct {
+	config  *Config
+	log     *slog.Logger
+	tp      kafka.TopicPartition
+	source  Source
+	circuit *circuit
+	metrics *metrics
+	slots   chan struct{} // one element per batch that runs, of all partitions
+	topics  func() []string
+	budget  func() int // bytes that the partition may hold
+	queue   *queue
+
+	// The following belong to run.
+	decoder *decoder
+	claim   sinks.Claim
+	expect  int64  // the sink's offset row
+	parked  parked // rows whose changes are diverted
+	backlog bool   // the outbox has dead letters
+
+	cancel context.CancelFunc // of run
+	done   chan struct{}      // closed when run has returned
+
+	mu         sync.Mutex // guards the following
+	next       int64      // everything before it is done
+	oldest     time.Time  // of the batch that runs; zero: none runs
+	parkedRows int
+	paused     bool
+	failure    error // of the last try, until one succeeds
+	since      time.Time
+	shown      time.Time // when failure was last logged
+	stopped    error     // why run ended by itself
+}
+
+// settleAfter is how long the offset row may stand behind the log's end once
+// there is nothing more to write.
+const settleAfter = 5 * time.Second
+
+// run works until the queue is closed, ctx ends, or the partition must be let go.
+func (o *owner) run(ctx context.Context) {
+	defer close(o.done)
+	defer o.cancel()
+	err := o.work(ctx)
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(err, sinks.ErrFenced):
+		o.end(&cdc.StopError{What: "the partition has another owner", Pos: o.tp.String(), Err: err, Next: "this one stopped; the group assigns the partition anew"})
+		o.log.Warn("the partition has another owner; this one stops", "error", err)
+	default:
+		o.end(err)
+		o.log.Error("the partition is stopped; the others go on", "error", err)
+	}
+}
+
+func (o *owner) end(err error) {
+	o.source.Pause(o.tp)
+	o.queue.close()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.stopped, o.failure = err, nil
+}
+
+func (o *owner) work(ctx context.Context) error {
+	if err := o.persist(ctx, func(ctx context.Context, _ attempts) error { return o.drain(ctx) }); err != nil {
+		return err
+	}
+	timer := time.NewTimer(settleAfter)
+	defer timer.Stop()
+	for {
+		var idle <-chan time.Time
+		if o.position() != o.expect {
+			timer.Reset(settleAfter)
+			idle = timer.C
+		}
+		messages, ok := o.queue.take(ctx, idle, o.config.BatchRows, o.config.BatchBytes)
+		if !ok {
+			return nil
+		}
+		if err := o.persist(ctx, func(ctx context.Context, tries attempts) error { return o.turn(ctx, messages, tries) }); err != nil {
+			return err
+		}
+		o.queue.done(messages)
+		o.mayResume()
+	}
+}
+
+// turn carries out one batch, or settles when there is none, and then delivers
+// its dead letters. It is tried again as a whole: what is durable already has
+// left messages, by offset.
+func (o *owner) turn(ctx context.Context, messages []kafka.Message, tries attempts) error {
+	select {
+	case o.slots <- struct{}{}:
+		defer func() { <-o.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	var stop error
+	if len(messages) == 0 {
+		if err := o.settle(ctx); err != nil {
+			return err
+		}
+	} else if messages = o.fresh(messages); len(messages) > 0 {
+		o.starts(messages[0].Time)
+		defer o.starts(time.Time{})
+		started := time.Now()
+		err := o.commit(ctx, messages, tries)
+		if err != nil && !cdc.Stopped(err) {
+			return err
+		}
+		stop = err
+		o.metrics.seconds.Observe(time.Since(started).Seconds())
+	}
+	if err := o.drain(ctx); err != nil {
+		return err
+	}
+	return stop
+}
+
+// fresh drops messages that are done: a fetch may begin before the offset that
+// was asked for, and a batch may be tried again after its commit.
+func (o *owner) fresh(messages []kafka.Message) []kafka.Message {
+	next := o.position()
+	i, _ := slices.BinarySearchFunc(messages, next, func(m kafka.Message, at int64) int {
+		switch {
+		case m.Offset < at:
+			return -1
+		case m.Offset > at:
+			return 1
+		}
+		return 0
+	})
+	return messages[i:]
+}
+
+// give hands messages to the owner. It never waits: a partition that holds too
+// much is paused.
+func (o *owner) give(messages []kafka.Message) {
+	if held := o.queue.put(messages); held > o.budget() {
+		o.pause()
+	}
+}
+
+func (o *owner) pause() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.paused {
+		o.paused = true
+		o.source.Pause(o.tp)
+	}
+}
+
+// mayResume undoes pause once half of the room is free and nothing fails.
+func (o *owner) mayResume() {
+	room := o.budget() / 2 // before the lock: status takes the runtime's lock first, then this one
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.paused && o.failure == nil && o.stopped == nil && o.queue.size() <= room {
+		o.paused = false
+		o.source.Resume(o.tp)
+	}
+}
+
+// showFailureEvery is the least time between two lines about one failure.
+const showFailureEvery = 30 * time.Second
+
+// failing notes an error that is tried again, and pauses the partition.
+func (o *owner) failing(err error) {
+	o.pause()
+	o.mu.Lock()
+	now := time.Now()
+	if o.failure == nil {
+		o.since = now
+	}
+	o.failure = err
+	show := now.Sub(o.shown) >= showFailureEvery
+	if show {
+		o.shown = now
+	}
+	since := o.since
+	o.mu.Unlock()
+	if show {
+		o.log.Warn("the batch failed and is tried again", "error", err, "systemic", sinks.Systemic(err), "failing_for", now.Sub(since).Round(time.Millisecond))
+	}
+}
+
+// recovered notes that what failed has succeeded.
+func (o *owner) recovered(tries attempts) {
+	o.mu.Lock()
+	o.failure, o.shown = nil, time.Time{}
+	o.mu.Unlock()
+	o.log.Info("going on", "tries", tries.count, "after", time.Since(tries.first).Round(time.Millisecond))
+	o.mayResume()
+}
+
+// passed notes that everything before next is done.
+func (o *owner) passed(next int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.next = next
+}
+
+func (o *owner) position() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.next
+}
+
+func (o *owner) starts(t time.Time) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.oldest = t
+}
+
+// release ends the owner: no more messages, the batch under way may take until
+// ctx ends.
+func (o *owner) release(ctx context.Context) {
+	o.queue.close()
+	select {
+	case <-o.done:
+	case <-ctx.Done():
+		o.cancel()
+		<-o.done
+	}
+}

@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// careful runs the batch's statements one by one with savepoints, halves those
+// that the server refuses until single rows are left, and rolls everything back.
+// It returns the *sinks.RefusedError; nil never.
+//
+// An operation that stands for several changes is tried change by change: the
+// ones before the guilty one are good, and must not share its fate.
+func (t *transaction) careful(ctx context.Context) error {
+	defer t.rollback()
+	answers, err := t.send(ctx, []*query{newQuery("BEGIN"), t.fence()})
+	if err != nil {
+		return err
+	}
+	if answers[1].affected != 1 {
+		return sinks.ErrFenced
+	}
+	for _, g := range groups(t.folded.ops, func(op *operation) *table { return t.tables[op.target] }) {
+		if err := t.bisect(ctx, g, g.ops); err != nil {
+			return err
+		}
+	}
+	if len(t.refusals) == 0 {
+		return errors.New("the server refused a statement of the batch, and then none of its rows; the batch is tried again")
+	}
+	return t.refused()
+}
+
+// bisect finds the operations among ops that the server refuses.
+func (t *transaction) bisect(ctx context.Context, g *group, ops []*operation) error {
+	part := &group{kind: g.kind, table: g.table, columns: g.columns, ops: ops}
+	record, err := t.attempt(ctx, part)
+	if err != nil || record == nil {
+		return err
+	}
+	if len(ops) > 1 {
+		half := len(ops) / 2
+		if err := t.bisect(ctx, g, ops[:half]); err != nil {
+			return err
+		}
+		return t.bisect(ctx, g, ops[half:])
+	}
+	members := ops[0].members
+	if len(members) == 1 {
+		t.refusals = append(t.refusals, sinks.Refusal{Index: members[0], Err: record})
+		return nil
+	}
+	return t.oneByOne(ctx, ops[0], record)
+}
+
+// oneByOne applies the changes of one operation in order and refuses the first
+// that the server refuses; if it takes each alone, the last one.
+func (t *transaction) oneByOne(ctx context.Context, op *operation, together *sinks.RecordError) error {
+	for _, m := range op.members {
+		alone := single(t.batch.Changes[m], m, op.target)
+		tab, ok := t.sink.tables.get(alone.target, alone.shape)
+		if !ok { // a shape of the past; no table can be made fit inside this transaction
+			t.refusals = append(t.refusals, sinks.Refusal{Index: m, Err: together})
+			return nil
+		}
+		before := len(t.refusals)
+		for _, g := range groups([]*operation{alone}, func(*operation) *table { return tab }) {
+			record, err := t.attempt(ctx, g)
+			if err != nil {
+				return err
+			}
+			if record != nil {
+				t.refusals = append(t.refusals, sinks.Refusal{Index: m, Err: record})
+			}
+		}
+		if len(t.refusals) > before {
+			return nil
+		}
+	}
+	last := op.members[len(op.members)-1]
+	t.refusals = append(t.refusals, sinks.Refusal{Index: last, Err: together})
+	return nil
+}
+
+// attempt runs one statement between savepoints. The record error is the
+// server's verdict on its rows; err ends the transaction.
+func (t *transaction) attempt(ctx context.Context, g *group) (record *sinks.RecordError, err error) {
+	if _, err := t.send(ctx, []*query{newQuery("SAVEPOINT part")}); err != nil {
+		return nil, err
+	}
+	answers, err := t.send(ctx, []*query{g.statement(t.scope)})
+	if errors.As(err, &record) {
+		_, err := t.send(ctx, []*query{newQuery("ROLLBACK TO SAVEPOINT part")})
+		return record, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := t.account(ctx, g, answers[0], make([]sinks.Outcome, len(t.batch.Changes))); err != nil {
+		return nil, err
+	}
+	_, err = t.send(ctx, []*query{newQuery("RELEASE SAVEPOINT part")})
+	return nil, err
+}

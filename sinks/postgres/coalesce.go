@@ -1,0 +1,189 @@
+package postgres
+
+import (
+	"sort"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// operation is what a batch does to one row: its changes folded into one.
+type operation struct {
+	kind   kind
+	target string // quoted, schema and table
+	origin *sinks.Origin
+	shape  *sinks.Shape
+	row    []cdc.Value // in shape's order
+	key    string
+	pos    cdc.Position
+	posTxt string
+	// members are the changes that it stands for, by index in the batch and in
+	// the order of their positions; outcomes of changes that the fold itself
+	// decided are not among them.
+	members []int
+}
+
+type kind uint8
+
+const (
+	upsert kind = iota // the whole row
+	patch              // some columns of a row that must be there
+	remove
+	appendRow // a row of a table without key
+)
+
+// folded is a batch as operations.
+type folded struct {
+	ops      []*operation
+	outcomes []sinks.Outcome
+	refusals []sinks.Refusal
+}
+
+// fold merges the changes of each row into one operation, so that a statement
+// meets a row once (PostgreSQL answers 21000 otherwise) and the last position
+// wins. Operations are sorted by target and key: two batches that meet in the
+// same rows then wait for each other instead of deadlocking.
+func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
+	f := folded{outcomes: make([]sinks.Outcome, len(changes))}
+	type rowID struct{ target, key string }
+	rows := make(map[rowID]*operation, len(changes))
+	// A patch after a delete has no row to change. It is refused unless a later
+	// change of the batch brings a row or removes it again.
+	orphans := map[rowID][]int{}
+	names := map[*sinks.Origin]string{}
+	for i, c := range changes {
+		if c.Key == "" && c.Op != cdc.OpRead && c.Op != cdc.OpCreate {
+			f.refusals = append(f.refusals, sinks.Refusal{Index: i, Err: keyless(c)})
+			continue
+		}
+		name, ok := names[c.Origin]
+		if !ok {
+			name = target(c.Origin)
+			names[c.Origin] = name
+		}
+		next := &operation{kind: kindOf(c), target: name, origin: c.Origin, shape: c.Shape, row: c.Row, key: c.Key,
+			pos: c.Position, posTxt: c.Pos, members: []int{i}}
+		id := rowID{name, c.Key}
+		if c.Key == "" {
+			id.key = c.Pos // a row of its own
+		}
+		cur := rows[id]
+		if cur == nil {
+			rows[id] = next
+			f.ops = append(f.ops, next)
+			continue
+		}
+		if d := next.pos.Compare(cur.pos); d <= 0 {
+			f.outcomes[i] = sinks.Stale
+			if d == 0 {
+				f.outcomes[i] = sinks.Duplicate
+			}
+			continue
+		}
+		if next.kind == patch && cur.kind == remove {
+			orphans[id] = append(orphans[id], i)
+			continue
+		}
+		delete(orphans, id)
+		cur.absorb(next)
+	}
+	for _, indexes := range orphans {
+		f.refusals = append(f.refusals, sinks.Refusal{Index: indexes[0], Err: missingBase(changes[indexes[0]])})
+	}
+	sort.Slice(f.refusals, func(a, b int) bool { return f.refusals[a].Index < f.refusals[b].Index })
+	sort.Slice(f.ops, func(a, b int) bool {
+		x, y := f.ops[a], f.ops[b]
+		if x.target != y.target {
+			return x.target < y.target
+		}
+		return x.key < y.key
+	})
+	return f
+}
+
+func kindOf(c *sinks.Change) kind {
+	switch {
+	case c.Key == "":
+		return appendRow
+	case c.Op == cdc.OpDelete:
+		return remove
+	case c.Full():
+		return upsert
+	}
+	return patch
+}
+
+// absorb makes o what it and the later change next do together.
+func (o *operation) absorb(next *operation) {
+	row, whole := next.row, next.kind != patch
+	if next.kind == patch && o.kind != remove {
+		row, whole = o.fill(next), false
+		if o.kind == upsert && complete(row) {
+			whole = true
+		}
+	}
+	switch {
+	case next.kind == remove:
+		o.kind = remove
+	case whole:
+		o.kind = upsert
+	default:
+		o.kind = patch
+	}
+	o.shape, o.origin, o.row = next.shape, next.origin, row
+	o.pos, o.posTxt = next.pos, next.posTxt
+	o.members = append(o.members, next.members...)
+}
+
+// fill is next's row with what it lacks taken from o's, by column name.
+func (o *operation) fill(next *operation) []cdc.Value {
+	row := make([]cdc.Value, len(next.row))
+	copy(row, next.row)
+	for i := range row {
+		if row[i].State == cdc.Text || row[i].State == cdc.Null {
+			continue
+		}
+		if o.shape == next.shape {
+			row[i] = o.row[i]
+			continue
+		}
+		for j, c := range o.shape.Columns {
+			if c.Name == next.shape.Columns[i].Name {
+				row[i] = o.row[j]
+			}
+		}
+	}
+	return row
+}
+
+func complete(row []cdc.Value) bool {
+	for _, v := range row {
+		if v.State != cdc.Text && v.State != cdc.Null {
+			return false
+		}
+	}
+	return true
+}
+
+// single is the operation of one change alone.
+func single(c *sinks.Change, index int, target string) *operation {
+	return &operation{kind: kindOf(c), target: target, origin: c.Origin, shape: c.Shape, row: c.Row, key: c.Key,
+		pos: c.Position, posTxt: c.Pos, members: []int{index}}
+}
+
+func missingBase(c *sinks.Change) *sinks.RecordError {
+	return &sinks.RecordError{
+		Class:  sinks.ClassMissingBase,
+		Reason: "change of some columns of " + c.Origin.String() + " at " + c.Pos + ", and the row is not in the target table",
+		Next:   "the row's next full image or delete resolves it; a snapshot of the table brings all rows",
+	}
+}
+
+func keyless(c *sinks.Change) *sinks.RecordError {
+	what := map[cdc.Op]string{cdc.OpUpdate: "an update", cdc.OpDelete: "a delete"}[c.Op]
+	return &sinks.RecordError{
+		Class:  sinks.ClassMapping,
+		Reason: what + " of " + c.Origin.String() + " at " + c.Pos + " names no row: the table has no key",
+		Next:   "give the source table a primary key, or the relay a key for it under tables.overrides",
+	}
+}

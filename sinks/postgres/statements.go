@@ -1,0 +1,278 @@
+package postgres
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// group is a set of operations that one statement carries out: the same target
+// table, kind and columns. Its operations are sorted by key.
+type group struct {
+	kind    kind
+	table   *table
+	columns []int // indexes into the shape's columns that the statement takes part in, key columns included
+	ops     []*operation
+}
+
+// scope is what all statements of a batch have in common.
+type scope struct {
+	state      string // quoted state schema
+	pipeline   string
+	generation int64
+	expires    string // timestamptz text: until when tombstones of this batch are kept
+}
+
+// statement builds the statement of a group and its parameters. It answers with
+// the positions of the operations that took effect.
+//
+// Every guard is part of the statement that writes: row-value comparison of
+// (generation, position) with the row's own and with its tombstone's.
+func (g *group) statement(s scope) *query {
+	b := &builder{group: g, scope: s}
+	switch {
+	case g.kind == upsert && g.table.inRow, g.kind == appendRow && g.table.inRow:
+		return b.upsertInRow()
+	case g.kind == upsert, g.kind == appendRow:
+		return b.upsertBeside()
+	case g.kind == patch && g.table.inRow:
+		return b.patchInRow()
+	case g.kind == patch:
+		return b.patchBeside()
+	case g.table.inRow:
+		return b.removeInRow()
+	}
+	return b.removeBeside()
+}
+
+// builder writes one statement. The input of each is a row set i with a column
+// c<n> per column of the group as text, then key and pos.
+type builder struct {
+	*group
+	scope
+}
+
+// parameters after the columns: keys, positions, generation, pipeline, target,
+// expiry.
+func (b *builder) param(n int) string { return "$" + strconv.Itoa(len(b.columns)+n) }
+
+func (b *builder) keys() string       { return b.param(1) }
+func (b *builder) positions() string  { return b.param(2) }
+func (b *builder) gen() string        { return b.param(3) }
+func (b *builder) pipe() string       { return b.param(4) }
+func (b *builder) targetName() string { return b.param(5) }
+func (b *builder) expiry() string     { return b.param(6) }
+
+func (b *builder) query(sql string, expiry bool) *query {
+	q := newQuery(sql)
+	arrays := make([]textArray, len(b.columns)+2)
+	for _, op := range b.ops {
+		for n, c := range b.columns {
+			arrays[n].addValue(op.row[c])
+		}
+		arrays[len(b.columns)].addString(rowKey(op))
+		arrays[len(b.columns)+1].addString(op.posTxt)
+	}
+	for i := range arrays {
+		q.texts(&arrays[i])
+	}
+	q.bigint(b.generation).text(b.pipeline).text(b.table.name)
+	if expiry {
+		q.text(b.expires)
+	}
+	return q
+}
+
+// rowKey is the key in the state tables; an appended row is its own.
+func rowKey(op *operation) string {
+	if op.kind == appendRow {
+		return op.posTxt
+	}
+	return op.key
+}
+
+// input is the row set i.
+func (b *builder) input() string {
+	var types, names strings.Builder
+	for n := range b.columns {
+		types.WriteString("$" + strconv.Itoa(n+1) + "::text[], ")
+		names.WriteString("c" + strconv.Itoa(n) + ", ")
+	}
+	return "i AS MATERIALIZED (SELECT * FROM unnest(" + types.String() + b.keys() + "::text[], " + b.positions() + "::text[]) AS u(" + names.String() + "key, pos))"
+}
+
+func (b *builder) column(c int) (quoted, cast string) {
+	name := b.ops[0].shape.Columns[c].Name
+	return quote(name), b.table.columns[name].cast
+}
+
+func (b *builder) isKey(c int) bool { return slices.Contains(b.ops[0].shape.Key, c) }
+
+// lists are the group's columns as names, as casts of the input, and as
+// assignments from src for those outside the key.
+func (b *builder) lists(src func(quoted, value string) string) (names, values, sets []string) {
+	for n, c := range b.columns {
+		quoted, cast := b.column(c)
+		value := "i.c" + strconv.Itoa(n) + "::" + cast
+		names, values = append(names, quoted), append(values, value)
+		if !b.isKey(c) {
+			sets = append(sets, quoted+" = "+src(quoted, value))
+		}
+	}
+	return names, values, sets
+}
+
+func excluded(quoted, _ string) string { return "EXCLUDED." + quoted }
+func given(_, value string) string     { return value }
+
+// match joins target t and input i on the key.
+func (b *builder) match() string {
+	var conds []string
+	for n, c := range b.columns {
+		if b.isKey(c) {
+			quoted, cast := b.column(c)
+			conds = append(conds, "t."+quoted+" = i.c"+strconv.Itoa(n)+"::"+cast)
+		}
+	}
+	return strings.Join(conds, " AND ")
+}
+
+func (b *builder) conflict() string {
+	var names []string
+	for _, c := range b.ops[0].shape.Key {
+		names = append(names, quote(b.ops[0].shape.Columns[c].Name))
+	}
+	return strings.Join(names, ", ")
+}
+
+// buried holds for input rows whose tombstone is as new or newer.
+func (b *builder) buried() string {
+	return "EXISTS (SELECT FROM " + b.state + ".tombstones d WHERE d.pipeline = " + b.pipe() + "::text AND d.target = " + b.targetName() +
+		"::text AND d.key = i.key AND (d.generation, d.pos) >= (" + b.gen() + `::bigint, i.pos COLLATE "C"))`
+}
+
+// older holds for rows of alias whose version is below the input's. A row that
+// was put there by somebody else has none, and counts as older.
+func (b *builder) older(alias string) string {
+	return "(" + alias + "." + posColumn + " IS NULL OR " + alias + "." + genColumn + " IS NULL OR (" + alias + "." + genColumn + ", " + alias + "." + posColumn +
+		` COLLATE "C") < (` + b.gen() + `::bigint, i.pos COLLATE "C"))`
+}
+
+func (b *builder) upsertInRow() *query {
+	names, values, sets := b.lists(excluded)
+	sets = append(sets, genColumn+" = EXCLUDED."+genColumn, posColumn+" = EXCLUDED."+posColumn)
+	sql := "WITH " + b.input() + " INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ", " + genColumn + ", " + posColumn + ") OVERRIDING SYSTEM VALUE SELECT " +
+		strings.Join(values, ", ") + ", " + b.gen() + "::bigint, i.pos FROM i"
+	if b.kind == appendRow {
+		sql += " ON CONFLICT (" + posColumn + ") DO NOTHING"
+	} else {
+		sql += " WHERE NOT " + b.buried() + " ON CONFLICT (" + b.conflict() + ") DO UPDATE SET " + strings.Join(sets, ", ") + " WHERE t." + posColumn + " IS NULL OR t." + genColumn +
+			" IS NULL OR (t." + genColumn + ", t." + posColumn + ` COLLATE "C") < (EXCLUDED.` + genColumn + ", EXCLUDED." + posColumn + ` COLLATE "C")`
+	}
+	return b.query(sql+" RETURNING t."+posColumn, false)
+}
+
+// versioned writes the side table's row of each input row that meets cond, and
+// answers with key and pos of those that were older.
+func (b *builder) versioned(cond string) string {
+	return "v AS (INSERT INTO " + b.state + ".versions AS s (target, key, generation, pos) SELECT " + b.targetName() + "::text, i.key, " + b.gen() + "::bigint, i.pos FROM i WHERE " + cond +
+		" ON CONFLICT (target, key) DO UPDATE SET generation = EXCLUDED.generation, pos = EXCLUDED.pos WHERE (s.generation, s.pos) < (EXCLUDED.generation, EXCLUDED.pos) RETURNING key, pos)"
+}
+
+func (b *builder) upsertBeside() *query {
+	names, values, sets := b.lists(excluded)
+	sql := "WITH " + b.input() + ", " + b.versioned("NOT "+b.buried()) + ", w AS (INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ") OVERRIDING SYSTEM VALUE SELECT " +
+		strings.Join(values, ", ") + " FROM i WHERE i.key IN (SELECT key FROM v)"
+	switch {
+	case b.kind == appendRow:
+	case len(sets) == 0:
+		sql += " ON CONFLICT (" + b.conflict() + ") DO NOTHING"
+	default:
+		sql += " ON CONFLICT (" + b.conflict() + ") DO UPDATE SET " + strings.Join(sets, ", ")
+	}
+	return b.query(sql+") SELECT pos FROM v", false)
+}
+
+func (b *builder) patchInRow() *query {
+	_, _, sets := b.lists(given)
+	sets = append(sets, genColumn+" = "+b.gen()+"::bigint", posColumn+" = i.pos")
+	return b.query("WITH "+b.input()+" UPDATE "+b.table.name+" AS t SET "+strings.Join(sets, ", ")+" FROM i WHERE "+b.match()+
+		" AND "+b.older("t")+" RETURNING t."+posColumn, false)
+}
+
+func (b *builder) patchBeside() *query {
+	_, _, sets := b.lists(given)
+	sql := "WITH " + b.input() + ", " + b.versioned("EXISTS (SELECT FROM "+b.table.name+" AS t WHERE "+b.match()+") AND NOT "+b.buried())
+	if len(sets) > 0 {
+		sql += ", w AS (UPDATE " + b.table.name + " AS t SET " + strings.Join(sets, ", ") + " FROM i WHERE " + b.match() + " AND i.key IN (SELECT key FROM v))"
+	}
+	return b.query(sql+" SELECT pos FROM v", false)
+}
+
+// bury writes the tombstone of each input row that meets cond.
+func (b *builder) bury(cond string) string {
+	return "INSERT INTO " + b.state + ".tombstones AS d (pipeline, target, key, generation, pos, expires) SELECT " + b.pipe() + "::text, " + b.targetName() + "::text, i.key, " + b.gen() +
+		"::bigint, i.pos, " + b.expiry() + "::timestamptz FROM i WHERE " + cond +
+		" ON CONFLICT (pipeline, target, key) DO UPDATE SET generation = EXCLUDED.generation, pos = EXCLUDED.pos, expires = EXCLUDED.expires" +
+		" WHERE (d.generation, d.pos) < (EXCLUDED.generation, EXCLUDED.pos) RETURNING d.pos"
+}
+
+func (b *builder) removeInRow() *query {
+	return b.query("WITH "+b.input()+", w AS (DELETE FROM "+b.table.name+" AS t USING i WHERE "+b.match()+" AND "+b.older("t")+") "+
+		b.bury("NOT EXISTS (SELECT FROM "+b.table.name+" AS t WHERE "+b.match()+" AND NOT "+b.older("t")+")"), true)
+}
+
+func (b *builder) removeBeside() *query {
+	newer := "EXISTS (SELECT FROM " + b.state + ".versions s WHERE s.target = " + b.targetName() + "::text AND s.key = i.key AND (s.generation, s.pos) >= (" + b.gen() + `::bigint, i.pos COLLATE "C"))`
+	return b.query("WITH "+b.input()+", w AS (DELETE FROM "+b.table.name+" AS t USING i WHERE "+b.match()+" AND NOT "+newer+
+		"), v AS (DELETE FROM "+b.state+".versions s USING i WHERE s.target = "+b.targetName()+"::text AND s.key = i.key AND (s.generation, s.pos) < ("+b.gen()+`::bigint, i.pos COLLATE "C")) `+
+		b.bury("NOT "+newer), true)
+}
+
+// groups splits operations into what one statement can carry out. find gives
+// the target of an operation.
+func groups(ops []*operation, find func(*operation) *table) []*group {
+	type id struct {
+		target string
+		kind   kind
+		shape  *sinks.Shape
+		mask   string
+	}
+	var out []*group
+	index := map[id]*group{}
+	var mask []byte
+	for _, op := range ops {
+		mask = mask[:0]
+		for i := range op.shape.Columns {
+			if takesPart(op, i) {
+				mask = append(mask, '1')
+			} else {
+				mask = append(mask, '0')
+			}
+		}
+		g := index[id{op.target, op.kind, op.shape, string(mask)}]
+		if g == nil {
+			g = &group{kind: op.kind, table: find(op)}
+			for i, m := range mask {
+				if m == '1' {
+					g.columns = append(g.columns, i)
+				}
+			}
+			index[id{op.target, op.kind, op.shape, string(mask)}] = g
+			out = append(out, g)
+		}
+		g.ops = append(g.ops, op)
+	}
+	return out
+}
+
+// takesPart tells whether a statement for op has column i.
+func takesPart(op *operation, i int) bool {
+	if op.kind == remove {
+		return slices.Contains(op.shape.Key, i)
+	}
+	return op.row[i].State == cdc.Text || op.row[i].State == cdc.Null
+}

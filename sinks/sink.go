@@ -1,0 +1,197 @@
+package sinks
+
+import (
+	"context"
+
+	"github.com/tailrace/tailrace/cdc"
+)
+
+// Sink is a destination that keeps the offsets of a pipeline itself, in the
+// same transaction as the rows (the protocol "in the sink", processors/commit.go).
+//
+// Its promises:
+//
+//  1. Write is all or nothing: on nil the rows, the dead letters, the parked
+//     markers and the offset of the batch are durable together; on any error
+//     but *CommitUnknownError none of them is.
+//  2. Write is fenced. It changes nothing and answers ErrFenced unless the
+//     claim's epoch is the newest of its partition and the stored offset is
+//     Batch.Expect. So a batch is applied once, and a zombie not at all.
+//  3. A change is applied only if (generation, position) is above what the sink
+//     last applied to that row; a deleted row keeps its position for a time.
+//  4. The changes of one row take effect in the order of their positions. The
+//     order between rows is the sink's own.
+//  5. A record that the destination refuses is named in a *RefusedError, and
+//     only such a record: what would also hit its neighbours is a
+//     *SystemicError, and what may pass by itself is any other error.
+//
+// Methods may be called from several goroutines, Write never at once for one
+// partition.
+type Sink interface {
+	// Claim makes the caller the owner of a partition: it raises the epoch and
+	// reads the offset in one statement, which waits for a batch that the
+	// former owner has under way. It prepares the destination when needed.
+	Claim(ctx context.Context, p Partition) (Claim, error)
+	// Reclaim raises the epoch again, only if it is still c's, and reads the
+	// offset: the way to learn what became of a commit without an answer.
+	// ErrFenced when somebody else has claimed the partition.
+	Reclaim(ctx context.Context, c Claim) (Claim, error)
+	// Write applies one batch.
+	Write(ctx context.Context, b *Batch) (Result, error)
+	// Close ends all connections.
+	Close()
+}
+
+// Outbox gives back the dead letters that Write stored, so that the owner of
+// their partition can take them to the dead-letter topic.
+type Outbox interface {
+	// Undelivered returns up to limit dead letters of the claimed partition in
+	// the order of their offsets; none when the claim is not the newest.
+	Undelivered(ctx context.Context, c Claim, limit int) ([]DeadLetter, error)
+	// Delivered removes them, once the topic has acknowledged them.
+	Delivered(ctx context.Context, c Claim, letters []DeadLetter) error
+}
+
+// Partition is one partition of an input topic. ID is the topic's id, which
+// tells a topic from another one made later under its name; it may be empty
+// where the broker has none.
+type Partition struct {
+	Topic  string
+	Number int32
+	ID     string
+}
+
+// NoOffset is Claim.Next of a partition that nothing was applied of yet.
+const NoOffset = -1
+
+// Claim is the ownership of a partition.
+type Claim struct {
+	Partition        // ID is the one that was stored first
+	Epoch     int64  // higher than every earlier claim's
+	Next      int64  // the first offset that is not applied; NoOffset for none
+	Parked    []Park // the rows whose changes are diverted
+	// Backlog tells that dead letters wait in the outbox.
+	Backlog bool
+}
+
+// Park marks a row whose changes are diverted to the dead-letter topic. Key is
+// a digest of the record key, see ParkKey.
+type Park struct {
+	Key     [32]byte
+	Class   Class
+	FirstID string // dlq.id of the record that the others stand behind
+	Count   int64  // records in the dead-letter topic, the first one included
+}
+
+// Batch is what one Write makes durable. Changes stand in the order of the log.
+type Batch struct {
+	Claim      Claim
+	Expect     int64 // the stored offset before, as Claim or the batch before gave it
+	Next       int64 // and after
+	Generation int64 // compared before the position
+	Changes    []*Change
+
+	DeadLetters []DeadLetter
+	Park        []Park     // markers to set, or to set anew
+	Unpark      [][32]byte // markers to clear
+}
+
+// Result is what became of the changes of a batch: one outcome each, in their
+// order. A change that was merged into a later one of its row shares its fate.
+type Result struct {
+	Outcomes []Outcome
+}
+
+// Outcome is what the gate decided about one change.
+type Outcome uint8
+
+const (
+	// Applied: it was newer than the row.
+	Applied Outcome = iota
+	// Duplicate: the row has exactly this position.
+	Duplicate
+	// Stale: the row has a higher position.
+	Stale
+)
+
+// String is the value of the metric's label.
+func (o Outcome) String() string { return [...]string{"applied", "duplicate", "stale"}[o] }
+
+// Change is one row change, ready to be written. It is not modified by a sink.
+type Change struct {
+	Origin   *Origin
+	Op       cdc.Op // read, create, update or delete
+	Position cdc.Position
+	Shape    *Shape
+	// Row has a value for each column of the shape. Unchanged and Absent ones
+	// are not known and must stay as the destination has them; under a delete
+	// only the key is known.
+	Row []cdc.Value
+	// Key identifies the row within its table; empty for a table without key.
+	Key string
+	// Pos is the text of Position, as it came in the header.
+	Pos string
+}
+
+// Full tells whether the change carries the whole row.
+func (c *Change) Full() bool {
+	for _, v := range c.Row {
+		if v.State == cdc.Unchanged || v.State == cdc.Absent {
+			return false
+		}
+	}
+	return true
+}
+
+// Origin names where a row lives at the source.
+type Origin struct {
+	Topic    string
+	Name     string // of the source: the relay's name
+	Database string
+	Schema   string
+	Table    string
+}
+
+// String is schema.table, as in messages.
+func (o *Origin) String() string { return o.Schema + "." + o.Table }
+
+// Shape is one version of a table's columns. Changes of one version share it,
+// so it may be compared by address first.
+type Shape struct {
+	Columns []Column
+	Key     []int // indexes into Columns, in key order; empty: no key
+}
+
+// Column is a column as the record's schema describes it.
+type Column struct {
+	Name      string
+	Type      Type
+	Precision int // of a decimal; 0 when not known
+	Scale     int
+	Array     bool // an array of Type
+}
+
+// Type is what a column holds, apart from how it was encoded.
+type Type uint8
+
+// The types. Values come in PostgreSQL's text form of each.
+const (
+	Text Type = iota // text, and everything without a type of its own here
+	Bool
+	Int16
+	Int32
+	Int64
+	Float32
+	Float64
+	Decimal
+	Bytes
+	JSON
+	UUID
+	Date
+	Time
+	TimeTZ
+	Timestamp
+	TimestampTZ
+	Interval
+	Bits
+)

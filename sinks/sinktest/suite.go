@@ -1,0 +1,418 @@
+// Package sinktest is the suite that every sink passes: what package sinks
+// promises, tried on a real destination.
+package sinktest
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// Destination is one fresh, empty destination.
+type Destination struct {
+	// Open makes a sink for it. It is closed by the suite.
+	Open func(t *testing.T) sinks.Sink
+	// Rows reads the table Items as it stands.
+	Rows func(t *testing.T) map[int]Row
+	// Cut makes the next Write of s fail after its rows were sent and before
+	// they are durable.
+	Cut func(t *testing.T, s sinks.Sink)
+}
+
+// Run runs the suite; fresh makes a destination for each of its tests.
+func Run(t *testing.T, fresh func(t *testing.T) Destination) {
+	for name, test := range map[string]func(*testing.T, *bench){
+		"OrderPerKey":                   orderPerKey,
+		"RepeatedBatch":                 repeatedBatch,
+		"RepeatedChanges":               repeatedChanges,
+		"CutBatch":                      cutBatch,
+		"UnchangedValues":               unchangedValues,
+		"UnchangedValuesWithoutBase":    unchangedWithoutBase,
+		"DeleteOfTheAbsent":             deleteOfTheAbsent,
+		"LateUpdateDoesNotResurrect":    lateUpdate,
+		"DeletedRowComesBack":           comesBack,
+		"KeyChange":                     keyChange,
+		"Resume":                        resume,
+		"PoisonRowInTheMiddle":          poison,
+		"PoisonAfterGoodChangesOfARow":  poisonAfterGood,
+		"ZombieFenced":                  zombie,
+		"ReclaimOnlyOwnClaim":           reclaim,
+		"NewGenerationOverwrites":       generation,
+		"DeadLettersAndMarkersInCommit": outbox,
+		"RandomChanges":                 random,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := &bench{Destination: fresh(t), t: t}
+			b.sink = b.Open(t)
+			t.Cleanup(b.sink.Close)
+			b.claim = b.mustClaim(b.sink)
+			b.next = b.claim.Next
+			test(t, b)
+		})
+	}
+}
+
+// part is the partition of the suite.
+var part = sinks.Partition{Topic: "shop.public.items", Number: 3, ID: "topic-1"}
+
+// bench is a destination with one owner of one partition.
+type bench struct {
+	Destination
+	t     *testing.T
+	sink  sinks.Sink
+	claim sinks.Claim
+	next  int64
+}
+
+func (b *bench) ctx() context.Context { return b.t.Context() }
+
+func (b *bench) mustClaim(s sinks.Sink) sinks.Claim {
+	b.t.Helper()
+	c, err := s.Claim(b.ctx(), part)
+	if err != nil {
+		b.t.Fatalf("claim: %v", err)
+	}
+	return c
+}
+
+func (b *bench) batch(changes ...*sinks.Change) *sinks.Batch {
+	return &sinks.Batch{Claim: b.claim, Expect: b.next, Next: max(b.next, 0) + int64(len(changes)), Generation: 1, Changes: changes}
+}
+
+func (b *bench) write(changes ...*sinks.Change) []sinks.Outcome {
+	b.t.Helper()
+	batch := b.batch(changes...)
+	r, err := b.sink.Write(b.ctx(), batch)
+	if err != nil {
+		b.t.Fatalf("write: %v", err)
+	}
+	b.next = batch.Next
+	return r.Outcomes
+}
+
+func (b *bench) wantOutcomes(got []sinks.Outcome, want ...sinks.Outcome) {
+	b.t.Helper()
+	if !slices.Equal(got, want) {
+		b.t.Errorf("outcomes: got %v, want %v", got, want)
+	}
+}
+
+func (b *bench) wantRows(want map[int]Row) {
+	b.t.Helper()
+	if got := b.Rows(b.t); !maps.Equal(got, want) {
+		b.t.Errorf("rows: got %v, want %v", got, want)
+	}
+}
+
+func (b *bench) wantRefused(err error, class sinks.Class, indexes ...int) {
+	b.t.Helper()
+	var refused *sinks.RefusedError
+	if !errors.As(err, &refused) {
+		b.t.Fatalf("got %v, want a *RefusedError", err)
+	}
+	var got []int
+	for _, r := range refused.Refusals {
+		got = append(got, r.Index)
+		if r.Err.Class != class {
+			b.t.Errorf("class of %d: got %s (%v), want %s", r.Index, r.Err.Class, r.Err, class)
+		}
+	}
+	if !slices.Equal(got, indexes) {
+		b.t.Errorf("refused: got %v, want %v", got, indexes)
+	}
+}
+
+var (
+	one = Row{"one", "note", "1"}
+	two = Row{"two", "note", "2"}
+)
+
+func orderPerKey(t *testing.T, b *bench) {
+	b.wantOutcomes(b.write(Put(1, 1, one), Put(2, 2, one), Put(3, 1, two)), sinks.Applied, sinks.Applied, sinks.Applied)
+	b.wantRows(map[int]Row{1: two, 2: one})
+	// Older than the row, in a batch of their own and behind a newer change.
+	b.wantOutcomes(b.write(Put(2, 1, one)), sinks.Stale)
+	b.wantOutcomes(b.write(Put(5, 1, one), Put(4, 1, two), Put(5, 1, two)), sinks.Applied, sinks.Stale, sinks.Duplicate)
+	b.wantRows(map[int]Row{1: one, 2: one})
+}
+
+func repeatedBatch(t *testing.T, b *bench) {
+	batch := b.batch(Put(1, 1, one))
+	if _, err := b.sink.Write(b.ctx(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.sink.Write(b.ctx(), batch); !errors.Is(err, sinks.ErrFenced) {
+		t.Errorf("the same batch again: got %v, want ErrFenced", err)
+	}
+	b.wantRows(map[int]Row{1: one})
+}
+
+func repeatedChanges(t *testing.T, b *bench) {
+	changes := []*sinks.Change{Put(1, 1, one), Put(2, 2, one), Delete(3, 2), Put(4, 1, two)}
+	b.write(changes...)
+	b.wantOutcomes(b.write(changes...), sinks.Stale, sinks.Stale, sinks.Duplicate, sinks.Duplicate)
+	b.wantRows(map[int]Row{1: two})
+}
+
+func cutBatch(t *testing.T, b *bench) {
+	if b.Cut == nil {
+		t.Skip("the destination has no way to cut a batch")
+	}
+	b.write(Put(1, 1, one))
+	b.Cut(t, b.sink)
+	batch := b.batch(Put(2, 1, two), Put(3, 2, two))
+	if _, err := b.sink.Write(b.ctx(), batch); err == nil {
+		t.Fatal("a write that was cut: got no error")
+	}
+	b.wantRows(map[int]Row{1: one})
+	c, err := b.sink.Reclaim(b.ctx(), b.claim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Next != b.next {
+		t.Errorf("offset after the cut: got %d, want %d", c.Next, b.next)
+	}
+	b.claim = c
+	b.write(Put(2, 1, two), Put(3, 2, two))
+	b.wantRows(map[int]Row{1: two, 2: two})
+}
+
+func unchangedValues(t *testing.T, b *bench) {
+	b.write(Put(1, 1, one), Put(2, 2, two))
+	b.wantOutcomes(b.write(PutName(3, 1, "new", "7"), Put(4, 2, one), PutName(5, 2, "newer", "8"), PutName(6, 2, "newest", "9")),
+		sinks.Applied, sinks.Applied, sinks.Applied, sinks.Applied)
+	b.wantRows(map[int]Row{1: {"new", "note", "7"}, 2: {"newest", "note", "9"}})
+	b.wantOutcomes(b.write(PutName(3, 1, "again", "0"), PutName(2, 2, "older", "0")), sinks.Duplicate, sinks.Stale)
+	b.wantRows(map[int]Row{1: {"new", "note", "7"}, 2: {"newest", "note", "9"}})
+}
+
+func unchangedWithoutBase(t *testing.T, b *bench) {
+	b.write(Put(1, 1, one))
+	_, err := b.sink.Write(b.ctx(), b.batch(Put(2, 1, two), PutName(3, 9, "new", "7"), Delete(4, 1), PutName(5, 1, "new", "7")))
+	b.wantRefused(err, sinks.ClassMissingBase, 3) // decided before the sink is asked
+	_, err = b.sink.Write(b.ctx(), b.batch(Put(2, 1, two), PutName(3, 9, "new", "7"), PutName(4, 9, "newer", "7")))
+	b.wantRefused(err, sinks.ClassMissingBase, 1)
+	b.wantRows(map[int]Row{1: one})
+	b.write(PutName(3, 9, "new", "7"), Put(4, 9, two)) // a full image in the same batch resolves it
+	b.wantRows(map[int]Row{1: one, 9: two})
+}
+
+func deleteOfTheAbsent(t *testing.T, b *bench) {
+	b.wantOutcomes(b.write(Put(1, 1, one), Delete(5, 7)), sinks.Applied, sinks.Applied)
+	b.wantOutcomes(b.write(Delete(5, 7), Delete(4, 7)), sinks.Duplicate, sinks.Stale)
+	b.wantRows(map[int]Row{1: one})
+}
+
+func lateUpdate(t *testing.T, b *bench) {
+	b.write(Put(1, 1, one))
+	b.write(Delete(5, 1))
+	b.wantOutcomes(b.write(Put(4, 1, two)), sinks.Stale)
+	b.wantOutcomes(b.write(PutName(3, 1, "x", "1")), sinks.Stale)
+	b.wantOutcomes(b.write(Delete(2, 1)), sinks.Stale)
+	b.wantRows(map[int]Row{})
+}
+
+func comesBack(t *testing.T, b *bench) {
+	b.write(Put(1, 1, one), Delete(2, 1))
+	b.wantRows(map[int]Row{})
+	b.wantOutcomes(b.write(Put(3, 1, two), Delete(4, 1), Put(5, 1, one)), sinks.Applied, sinks.Applied, sinks.Applied)
+	b.wantRows(map[int]Row{1: one})
+	b.wantOutcomes(b.write(Delete(4, 1)), sinks.Stale)
+	b.wantRows(map[int]Row{1: one})
+}
+
+func keyChange(t *testing.T, b *bench) {
+	// One UPDATE of the key from 1 to 2: two rows, whose halves share ordinal
+	// and may come in either order.
+	b.write(Put(1, 1, one))
+	gone, made := Delete(2, 1), Put(2, 2, one)
+	made.Position.Part = cdc.PartCreate
+	made.Pos = made.Position.String()
+	b.wantOutcomes(b.write(made), sinks.Applied)
+	b.wantOutcomes(b.write(gone), sinks.Applied)
+	b.wantRows(map[int]Row{2: one})
+	b.wantOutcomes(b.write(gone, made), sinks.Duplicate, sinks.Duplicate)
+}
+
+func resume(t *testing.T, b *bench) {
+	if b.claim.Next != sinks.NoOffset {
+		t.Errorf("offset of a fresh partition: got %d, want %d", b.claim.Next, sinks.NoOffset)
+	}
+	b.write(Put(1, 1, one), Put(2, 2, one))
+	later := b.Open(t)
+	t.Cleanup(later.Close)
+	c := b.mustClaim(later)
+	if c.Next != 2 || c.Epoch <= b.claim.Epoch || c.ID != part.ID {
+		t.Errorf("claim after a restart: got %+v, want offset 2, an epoch above %d, topic id %q", c, b.claim.Epoch, part.ID)
+	}
+	other, err := later.Claim(b.ctx(), sinks.Partition{Topic: part.Topic, Number: part.Number, ID: "topic-2"})
+	if err != nil || other.ID != part.ID {
+		t.Errorf("claim of a topic made anew: got id %q, %v; want the stored id %q", other.ID, err, part.ID)
+	}
+}
+
+func poison(t *testing.T, b *bench) {
+	changes := []*sinks.Change{}
+	for i := range 40 {
+		changes = append(changes, Put(i+1, i, one))
+	}
+	changes[17], changes[33] = Poison(18, 17), Poison(34, 33)
+	_, err := b.sink.Write(b.ctx(), b.batch(changes...))
+	b.wantRefused(err, sinks.ClassConstraint, 17, 33)
+	b.wantRows(map[int]Row{})
+	rest := slices.Concat(changes[:17], changes[18:33], changes[34:])
+	b.write(rest...)
+	if got := len(b.Rows(t)); got != 38 {
+		t.Errorf("rows without the poison: got %d, want 38", got)
+	}
+}
+
+func poisonAfterGood(t *testing.T, b *bench) {
+	_, err := b.sink.Write(b.ctx(), b.batch(Put(1, 1, one), Put(2, 1, two), Poison(3, 1)))
+	b.wantRefused(err, sinks.ClassConstraint, 2)
+	b.write(Put(1, 1, one), Put(2, 1, two))
+	b.wantRows(map[int]Row{1: two})
+	b.write(Poison(3, 1), Put(4, 1, one)) // latest wins: what nobody will see harms nobody
+	b.wantRows(map[int]Row{1: one})
+}
+
+func zombie(t *testing.T, b *bench) {
+	b.write(Put(1, 1, one))
+	later := b.Open(t)
+	t.Cleanup(later.Close)
+	claim := b.mustClaim(later)
+	if _, err := b.sink.Write(b.ctx(), b.batch(Put(2, 1, two))); !errors.Is(err, sinks.ErrFenced) {
+		t.Errorf("write after a take-over: got %v, want ErrFenced", err)
+	}
+	b.wantRows(map[int]Row{1: one})
+	b.sink, b.claim = later, claim
+	b.write(Put(2, 1, two))
+	b.wantRows(map[int]Row{1: two})
+}
+
+func reclaim(t *testing.T, b *bench) {
+	c, err := b.sink.Reclaim(b.ctx(), b.claim)
+	if err != nil || c.Epoch <= b.claim.Epoch || c.Next != b.claim.Next {
+		t.Errorf("reclaim: got %+v, %v", c, err)
+	}
+	if _, err := b.sink.Reclaim(b.ctx(), b.claim); !errors.Is(err, sinks.ErrFenced) {
+		t.Errorf("reclaim of a claim that is not the newest: got %v, want ErrFenced", err)
+	}
+}
+
+func generation(t *testing.T, b *bench) {
+	b.write(Put(5, 1, two), Delete(6, 2))
+	again := b.batch(Put(1, 1, one), Put(2, 2, one))
+	again.Generation = 2
+	r, err := b.sink.Write(b.ctx(), again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.wantOutcomes(r.Outcomes, sinks.Applied, sinks.Applied)
+	b.wantRows(map[int]Row{1: one, 2: one})
+}
+
+func outbox(t *testing.T, b *bench) {
+	out, ok := b.sink.(sinks.Outbox)
+	if !ok {
+		t.Skip("the sink has no outbox")
+	}
+	letters := []sinks.DeadLetter{
+		letter(7, []byte("key"), []byte{0, 1, 2, 0xff}, sinks.Header{Name: "a", Value: []byte("b")}, sinks.Header{Name: "bad\xff", Value: nil}),
+		letter(8, nil, nil),
+	}
+	park := sinks.Park{Key: sinks.ParkKey([]byte("key")), Class: sinks.ClassConstraint, FirstID: letters[0].ID, Count: 1}
+	batch := b.batch(Put(1, 1, one))
+	batch.DeadLetters, batch.Park = letters, []sinks.Park{park}
+	if _, err := b.sink.Write(b.ctx(), batch); err != nil {
+		t.Fatal(err)
+	}
+	b.next = batch.Next
+	got, err := out.Undelivered(b.ctx(), b.claim, 10)
+	if err != nil || len(got) != 2 {
+		t.Fatalf("undelivered: got %d, %v; want 2", len(got), err)
+	}
+	for i := range got {
+		w, g := letters[i], got[i]
+		if g.ID != w.ID || g.Offset != w.Offset || string(g.Key) != string(w.Key) || string(g.Value) != string(w.Value) ||
+			(g.Key == nil) != (w.Key == nil) || !g.Timestamp.Equal(w.Timestamp) || len(g.Headers) != len(w.Headers) {
+			t.Errorf("dead letter %d: got %+v, want %+v", i, g, w)
+			continue
+		}
+		for j := range g.Headers {
+			if g.Headers[j].Name != w.Headers[j].Name || string(g.Headers[j].Value) != string(w.Headers[j].Value) {
+				t.Errorf("header %d of dead letter %d: got %v, want %v", j, i, g.Headers[j], w.Headers[j])
+			}
+		}
+	}
+	old := b.claim
+	b.claim = b.mustClaim(b.sink)
+	if !slices.Equal(b.claim.Parked, []sinks.Park{park}) || !b.claim.Backlog {
+		t.Errorf("claim: got markers %v, backlog %v; want %v, true", b.claim.Parked, b.claim.Backlog, park)
+	}
+	if rest, err := out.Undelivered(b.ctx(), old, 10); err != nil || len(rest) != 0 {
+		t.Errorf("undelivered for an owner that was replaced: got %d, %v; want none", len(rest), err)
+	}
+	if err := out.Delivered(b.ctx(), b.claim, got); err != nil {
+		t.Fatal(err)
+	}
+	batch = b.batch()
+	batch.Next++
+	batch.Unpark = [][32]byte{park.Key}
+	if _, err := b.sink.Write(b.ctx(), batch); err != nil {
+		t.Fatal(err)
+	}
+	b.claim = b.mustClaim(b.sink)
+	if len(b.claim.Parked) != 0 || b.claim.Backlog {
+		t.Errorf("claim after all was resolved: got %+v", b.claim)
+	}
+}
+
+func letter(offset int64, key, value []byte, headers ...sinks.Header) sinks.DeadLetter {
+	r := sinks.Record{Topic: part.Topic, Partition: part.Number, Offset: offset, Timestamp: time.UnixMilli(1_700_000_000_123), Key: key, Value: value, Headers: headers}
+	return sinks.NewDeadLetter(r, sinks.Reason{Pipeline: "p", Step: "sink", Err: &sinks.RecordError{Class: sinks.ClassConstraint, Reason: "refused"}})
+}
+
+// random applies a seeded history of a few rows with repeated runs, cut into
+// random batches, and compares with what the history alone leaves.
+func random(t *testing.T, b *bench) {
+	seed := rand.Uint64()
+	t.Logf("seed=%d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	var history []*sinks.Change
+	want := map[int]Row{}
+	for n := 1; n <= 300; n++ {
+		id := rng.IntN(12)
+		cur, exists := want[id]
+		amount := strconv.Itoa(n)
+		switch {
+		case exists && rng.IntN(4) == 0:
+			history = append(history, Delete(n, id))
+			delete(want, id)
+		case exists && rng.IntN(2) == 0:
+			want[id] = Row{"name" + amount, cur.Note, amount}
+			history = append(history, PutName(n, id, want[id].Name, amount))
+		default:
+			want[id] = Row{"name" + amount, "note" + amount, amount}
+			history = append(history, Put(n, id, want[id]))
+		}
+	}
+	for at := 0; at < len(history); {
+		if at > 0 && rng.IntN(5) == 0 {
+			at -= rng.IntN(min(at, 20)) // the relay delivers a run again
+		}
+		end := min(len(history), at+1+rng.IntN(25))
+		b.write(history[at:end]...)
+		at = end
+	}
+	b.wantRows(want)
+}
