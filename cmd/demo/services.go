@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/tailrace/tailrace/internal/embedded/broker"
+	"github.com/tailrace/tailrace/internal/embedded/postgres"
+	"github.com/tailrace/tailrace/internal/embedded/registry"
+)
+
+// The databases of the demo.
+const (
+	sourceDatabase = "shop"
+	sinkDatabase   = "warehouse"
+)
+
+// services are the three services that relay and processor need.
+type services struct {
+	postgres *postgres.Server
+	broker   *broker.Broker
+	registry *registry.Server
+}
+
+// startServices returns when all answer. dir gets the broker's files. A port of 0
+// takes a free one.
+func startServices(ctx context.Context, o options, dir string, stderr io.Writer) (*services, error) {
+	s := &services{}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() (err error) {
+		s.postgres, err = postgres.Start(ctx, postgres.Config{
+			Version:   o.postgresVersion,
+			Port:      o.postgresPort,
+			Databases: []string{sourceDatabase, sinkDatabase},
+			Logf:      func(format string, args ...any) { fmt.Fprintf(stderr, format+"\n", args...) },
+		})
+		return err
+	})
+	g.Go(func() (err error) {
+		s.broker, err = broker.Start(broker.Config{Port: o.kafkaPort, DataDir: filepath.Join(dir, "kafka")})
+		return err
+	})
+	g.Go(func() (err error) {
+		s.registry, err = registry.Start(registry.Config{Port: o.registryPort})
+		return err
+	})
+	if err := waitWithNotice(g.Wait, 2*time.Second, stderr, "starting PostgreSQL, broker and schema registry …"); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// waitWithNotice calls wait, and prints a line when it takes longer than patience.
+func waitWithNotice(wait func() error, patience time.Duration, stderr io.Writer, notice string) error {
+	t := time.AfterFunc(patience, func() { fmt.Fprintln(stderr, notice) })
+	defer t.Stop()
+	return wait()
+}
+
+func (s *services) source() string { return s.postgres.URL(sourceDatabase) }
+func (s *services) sink() string   { return s.postgres.URL(sinkDatabase) }
+
+// stop stops what was started.
+func (s *services) stop() error {
+	var errs []error
+	if s.broker != nil {
+		s.broker.Close()
+	}
+	if s.registry != nil {
+		errs = append(errs, s.registry.Close())
+	}
+	if s.postgres != nil {
+		errs = append(errs, s.postgres.Stop())
+	}
+	return errors.Join(errs...)
+}
+
+// runServices is --services: it prints one line when all answer, and stops when
+// ctx ends.
+func runServices(ctx context.Context, o options, stdout, stderr io.Writer) error {
+	dir, err := os.MkdirTemp("", "tailrace-demo-")
+	if err != nil {
+		return fmt.Errorf("make a temporary folder: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	s, err := startServices(ctx, o, dir, stderr)
+	if err != nil {
+		return err
+	}
+	line, err := json.Marshal(struct {
+		Postgres string `json:"postgres"`
+		Kafka    string `json:"kafka"`
+		Registry string `json:"registry"`
+	}{s.source(), s.broker.Addr(), s.registry.URL()})
+	if err == nil {
+		_, err = fmt.Fprintf(stdout, "%s\n", line)
+	}
+	if err != nil {
+		return errors.Join(err, s.stop())
+	}
+	<-ctx.Done()
+	return s.stop()
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/cdc/postgres"
+	"github.com/tailrace/tailrace/internal/ops"
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/schema"
+	"github.com/tailrace/tailrace/schema/registry"
+)
+
+func newCheckCommand(g *globals) *cobra.Command {
+	var strict, grants bool
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Looks whether PostgreSQL, Kafka and the registry have what the relay needs",
+		Long: `Looks whether PostgreSQL, Kafka and the registry have what the relay needs, and lists what it
+found with remedies. It changes nothing. Exit code 4: there is an error, which relay run would
+refuse too; with --strict, a warning.`,
+		Example: "  relay check -c relay.yaml\n  relay check --strict -o json\n  relay check --grants | psql",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out, err := g.out()
+			if err != nil {
+				return err
+			}
+			s, _, err := g.load()
+			if err != nil {
+				return err
+			}
+			if grants {
+				return printGrants(cmd.Context(), s, out)
+			}
+			findings := s.check(cmd.Context())
+			if err := printFindings(out, findings); err != nil {
+				return err
+			}
+			if failed, warned := cdc.Worst(findings); failed || strict && warned {
+				return &ops.Exit{Code: ops.ExitFound}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 4 for a warning too")
+	cmd.Flags().BoolVar(&grants, "grants", false, "print the SQL that gives a role of its own the least privileges")
+	return cmd
+}
+
+// check asks all three; what it cannot ask is a finding.
+func (s *settings) check(ctx context.Context) []cdc.Finding {
+	var findings []cdc.Finding
+	if err := s.available(); err != nil {
+		findings = append(findings, cdc.Finding{Level: cdc.LevelError, Name: "configuration", What: err.Error(), Remedy: "leave the keys out"})
+	}
+	logger, err := ops.NewLogger(os.Stderr, "error", "text")
+	if err != nil {
+		return append(findings, cdc.Finding{Level: cdc.LevelError, Name: "log", What: err.Error()})
+	}
+	found, tables := postgres.Check(ctx, s.postgresConfig(logger), postgres.CheckOptions{
+		CreateSlot: s.Postgres.Slot.Create, Snapshot: s.Snapshot.Mode != "never", OutboxPrefix: s.Outbox.Prefix != "",
+	})
+	findings = append(findings, found...)
+	findings = append(findings, s.checkKafka(ctx, tables)...)
+	return append(findings, s.checkRegistry(ctx, tables)...)
+}
+
+func (s *settings) checkKafka(ctx context.Context, tables []*cdc.Table) []cdc.Finding {
+	config, err := s.kafkaConfig()
+	if err != nil {
+		return []cdc.Finding{{Level: cdc.LevelError, Name: "kafka", What: err.Error(), Remedy: "correct kafka.sasl.password_file"}}
+	}
+	topics := []string{s.DeadLetter.Topic}
+	for _, t := range tables {
+		topics = append(topics, s.topic(t))
+	}
+	return kafka.Check(ctx, config, kafka.CheckOptions{
+		Name: s.Name, Topics: topics, Create: s.Kafka.Topics.Create, Partitions: s.Kafka.Topics.Partitions,
+		Replication: s.Kafka.Topics.ReplicationFactor, MaxRecord: int(s.MaxRow), SingleBroker: s.Kafka.SingleBroker,
+	})
+}
+
+func (s *settings) checkRegistry(ctx context.Context, tables []*cdc.Table) []cdc.Finding {
+	client, err := s.registryClient(nil)
+	if err != nil {
+		return []cdc.Finding{{Level: cdc.LevelError, Name: "registry", What: err.Error(), Remedy: "correct registry.url"}}
+	}
+	var findings []cdc.Finding
+	var candidates []registry.Candidate
+	for _, t := range tables {
+		topic := s.topic(t)
+		key, value, err := schema.Describe(s.schemaSettings(), t, topic)
+		if err != nil {
+			findings = append(findings, cdc.Finding{Level: cdc.LevelError, Name: "schema", What: fmt.Sprintf("table %s has no Avro schema: %v", t, err), Remedy: "leave it out by tables.exclude"})
+			continue
+		}
+		if key != "" {
+			candidates = append(candidates, registry.Candidate{Subject: topic + "-key", Schema: key})
+		}
+		candidates = append(candidates, registry.Candidate{Subject: topic + "-value", Schema: value})
+	}
+	return append(findings, registry.Check(ctx, client, candidates, !s.Registry.AutoRegister)...)
+}
+
+func printFindings(out *ops.Output, findings []cdc.Finding) error {
+	if out.JSON {
+		for _, f := range findings {
+			if err := out.Object(f); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	color := map[cdc.Level]string{cdc.LevelError: ops.Red, cdc.LevelWarning: ops.Yellow, cdc.LevelInfo: ops.Green}
+	table := ops.NewTable(out.Paint(ops.Bold, "LEVEL"), out.Paint(ops.Bold, "CHECK"), out.Paint(ops.Bold, "WHAT"))
+	for _, f := range findings {
+		table.Row(out.Paint(color[f.Level], string(f.Level)), f.Name, f.What)
+		if f.Remedy != "" {
+			table.Row("", "", "→ "+f.Remedy)
+		}
+	}
+	return table.Write(out)
+}
+
+func printGrants(ctx context.Context, s *settings, out *ops.Output) error {
+	logger, err := ops.NewLogger(os.Stderr, "error", "text")
+	if err != nil {
+		return err
+	}
+	sql, err := postgres.Grants(ctx, s.postgresConfig(logger), "tailrace")
+	if err != nil {
+		return err
+	}
+	if out.JSON {
+		return out.Object(map[string]string{"sql": sql})
+	}
+	return out.Text("%s", sql)
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/cdc/postgres"
+	"github.com/tailrace/tailrace/internal/ops"
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/schema"
+	"github.com/tailrace/tailrace/schema/registry"
+)
+
+// This file turns the configuration's sections into the configurations of the
+// parts, one method each.
+
+func (s *settings) postgresConfig(log *slog.Logger) postgres.Config {
+	p := &s.Postgres
+	return postgres.Config{
+		URL: p.URL, Password: p.password(), Slot: p.Slot.Name, Failover: p.Slot.Failover != "false",
+		Publication: p.Publication.Name, CreatePublication: p.Publication.Create,
+		Include: s.Tables.Include, Exclude: s.Tables.Exclude, MaxRow: int(s.MaxRow), Logger: log,
+	}
+}
+
+// password is nil where the URL and the environment say it.
+func (p *postgresSettings) password() func(context.Context) (string, error) {
+	switch {
+	case p.PasswordFile != "":
+		return func(context.Context) (string, error) { return secretFile("postgres.password_file", p.PasswordFile) }
+	case len(p.PasswordCommand) > 0:
+		return func(ctx context.Context) (string, error) {
+			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+			defer cancel()
+			out, err := exec.CommandContext(ctx, p.PasswordCommand[0], p.PasswordCommand[1:]...).Output()
+			if err != nil {
+				return "", fmt.Errorf("postgres.password_command: %w", err)
+			}
+			return string(bytes.TrimSpace(out)), nil
+		}
+	}
+	return nil
+}
+
+func secretFile(key, file string) (string, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", key, err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+func (s *settings) kafkaConfig() (kafka.Config, error) {
+	k := &s.Kafka
+	c := kafka.Config{Brokers: k.Brokers, ClientID: "tailrace-relay-" + s.Name}
+	if k.TLS.on() {
+		c.TLS = &kafka.TLS{CAFile: k.TLS.CAFile, CertFile: k.TLS.CertFile, KeyFile: k.TLS.KeyFile, ServerName: k.TLS.ServerName}
+	}
+	if k.SASL.Mechanism != "" {
+		password, err := secretFile("kafka.sasl.password_file", k.SASL.PasswordFile)
+		if err != nil {
+			return c, err
+		}
+		c.SASL = &kafka.SASL{Mechanism: k.SASL.Mechanism, Username: k.SASL.Username, Password: password}
+	}
+	return c, nil
+}
+
+func (s *settings) publisherConfig(c kafka.Config) kafka.PublisherConfig {
+	out := kafka.PublisherConfig{
+		Config: c, Name: s.Name, TransactionalID: "tailrace." + s.Name + "." + s.Postgres.Slot.Name,
+		Compression: s.Kafka.Compression, MaxRecord: int(s.MaxRow), CreateTopics: s.Kafka.Topics.Create,
+		Partitions: s.Kafka.Topics.Partitions, Replication: s.Kafka.Topics.ReplicationFactor, TopicConfig: s.Kafka.Topics.Config,
+	}
+	if s.Format.ContextHeaders {
+		out.ContextHeaders = []cdc.Header{
+			{Name: "__debezium.context.connectorLogicalName", Value: s.Name},
+			{Name: "__debezium.context.taskId", Value: "0"},
+			{Name: "__debezium.context.connectorName", Value: "postgresql"},
+			{Name: "__debezium.context.runId", Value: uuid.Must(uuid.NewV7()).String()},
+		}
+	}
+	return out
+}
+
+func (s *settings) registryClient(observe func(string, int, time.Duration)) (*registry.Client, error) {
+	urls, err := registry.ParseURLs(s.Registry.URL)
+	if err != nil {
+		return nil, err
+	}
+	return registry.New(registry.Config{URLs: urls, Username: s.Registry.Username, PasswordFile: s.Registry.PasswordFile, Observe: observe}), nil
+}
+
+func (s *settings) schemaSettings() schema.Settings {
+	f := &s.Format
+	return schema.Settings{
+		Name: s.Name, Version: ops.Version, Compat: f.Compat == "debezium", Placeholder: f.Placeholder,
+		Names: f.Names, Nonfinite: f.Nonfinite, Decimal: f.Decimal, Time: f.Time, Binary: f.Binary, Unknown: f.Unknown,
+	}
+}
+
+func (s *settings) relayConfig() cdc.Config {
+	c := cdc.Config{
+		Name: s.Name, Topic: s.topic, Tombstones: s.Format.Tombstones,
+		MaxRow: int(s.MaxRow), DeadLetter: s.DeadLetter.Topic, Limits: cdc.DefaultLimits(),
+	}
+	if s.Format.Nonfinite == "fail" {
+		c.DeadLetter = ""
+	}
+	return c
+}
+
+// topic is where a table's records go. Characters that Kafka refuses in a topic's
+// name become underscores, as in Debezium.
+func (s *settings) topic(t *cdc.Table) string {
+	if o := s.Tables.Overrides[t.String()]; o.Topic != "" {
+		return o.Topic
+	}
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '_', r == '-':
+			return r
+		}
+		return '_'
+	}, s.Name+"."+t.String())
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/cdc/postgres"
+	"github.com/tailrace/tailrace/internal/ops"
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/schema"
+	"github.com/tailrace/tailrace/schema/registry"
+)
+
+// supervisor keeps a relay streaming: each session is one start in the order of
+// locks, and the end of a session for a transient reason begins the next.
+type supervisor struct {
+	postgres  postgres.Config
+	kafka     kafka.PublisherConfig
+	settings  schema.Settings
+	relay     cdc.Config
+	snapshot  snapshotMode
+	create    bool // the slot may be made
+	exit      bool // leave where a person must decide
+	registrar schema.Registrar
+	status    *status
+	metrics   *metrics
+	log       *slog.Logger
+	connected bool // PostgreSQL has let us in once
+	fallbacks map[string]bool
+	interrupt atomic.Pointer[context.CancelCauseFunc] // ends the session that runs
+}
+
+// end ends the session that runs, with a reason. Safe for concurrent use.
+func (s *supervisor) end(why error) {
+	if cancel := s.interrupt.Load(); cancel != nil {
+		(*cancel)(why)
+	}
+}
+
+type snapshotMode struct {
+	tables bool // read the tables at the first start
+	only   bool // and end then
+}
+
+// errDone ends a relay that had one thing to do.
+var errDone = errors.New("done")
+
+// run goes from session to session until ctx ends or a person is needed.
+func (s *supervisor) run(ctx context.Context) error {
+	backoff := ops.Backoff{Initial: 200 * time.Millisecond, Max: 10 * time.Second}
+	repeats := ops.NewRepeats(s.log)
+	for {
+		began := time.Now()
+		s.status.set(ops.StateStarting, "")
+		err := s.session(ctx)
+		switch {
+		case errors.Is(err, errDone):
+			return nil
+		case ctx.Err() != nil:
+			if err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("stopped, but the last changes were not confirmed (they are read again at the next start): %w", err)
+			}
+			return nil
+		case cdc.Stopped(err):
+			if s.exit {
+				return &ops.Exit{Code: ops.ExitStopped, Err: err}
+			}
+			s.status.failed(err)
+			s.status.set(ops.StateStopped, err.Error())
+			s.log.Error("stopped: a person must decide", "error", err.Error())
+			<-ctx.Done()
+			return nil
+		case !s.connected && postgres.Refused(err):
+			return &ops.Exit{Code: ops.ExitFailed, Err: err}
+		}
+		if errors.Is(err, errNewTables) {
+			continue
+		}
+		if time.Since(began) > time.Minute {
+			backoff.Reset()
+		}
+		wait := backoff.Next()
+		s.status.failed(err)
+		s.status.set(ops.StateDisconnected, err.Error())
+		repeats.Log(ctx, slog.LevelWarn, err.Error(), "disconnected; trying again", slog.String("error", err.Error()), slog.Duration("wait", wait))
+		if ops.Sleep(ctx, wait) != nil {
+			return nil
+		}
+	}
+}
+
+// session is one life of the relay: from the start to the first fault.
+func (s *supervisor) session(parent context.Context) error {
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
+	s.interrupt.Store(&cancel)
+
+	db := postgres.New(s.postgres)
+	defer db.Close()
+	publisher, err := kafka.NewPublisher(s.kafka)
+	if err != nil {
+		return err
+	}
+	defer publisher.Close()
+	system, err := db.Identify(ctx)
+	if err != nil {
+		return err
+	}
+	s.connected = true
+	settings := s.settings
+	settings.Database = system.Database
+	conf := s.relay
+	conf.Include = db.Selected
+	r := &cdc.Relay{
+		Config: conf, Log: publisher, Observer: s.metrics, Logger: s.log,
+		Encoder: encoder{schemas: schema.NewEncoder(settings, s.registrar), supervisor: s},
+	}
+	starter := &cdc.Starter{
+		Database: db, Memory: publisher, Slot: s.postgres.Slot, Publication: s.postgres.Publication,
+		Snapshot: s.snapshot.tables, Create: s.create, Nonce: strconv.FormatUint(rand.Uint64(), 16),
+		State: s.changed, Report: s.status.progress,
+	}
+	stream, err := starter.Start(ctx, r)
+	if err != nil {
+		return cause(ctx, err)
+	}
+	defer stream.Close()
+	if s.snapshot.only {
+		return errDone
+	}
+	s.changed(ops.StateStreaming, "")
+	return cause(ctx, r.Stream(ctx))
+}
+
+// cause is why the session was interrupted, if it was.
+func cause(ctx context.Context, err error) error {
+	if why := context.Cause(ctx); why != nil && !errors.Is(why, context.Canceled) {
+		return why
+	}
+	return err
+}
+
+// changed notes and logs a new state.
+func (s *supervisor) changed(state, reason string) {
+	if was, why := s.status.current(); was == state && why == reason {
+		return
+	}
+	s.status.set(state, reason)
+	s.log.Info(state, "slot", s.postgres.Slot, "reason", reason)
+}
+
+// encoder compiles plans, and warns once of columns that go as text.
+type encoder struct {
+	schemas    *schema.Encoder
+	supervisor *supervisor
+}
+
+// Plan has the schemas of a table accepted and compiles its plan. A schema that
+// the registry refuses is offered again with every column outside the key
+// nullable: the table's facts may have been unknown when an earlier version was
+// published, and a column that was nullable then cannot be NOT NULL now.
+func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (cdc.Plan, *cdc.Table, error) {
+	plan, err := e.schemas.Plan(ctx, t, topic)
+	var refused *registry.IncompatibleError
+	if errors.As(err, &refused) && t.Facts {
+		wide := nullable(t)
+		if again, err := e.schemas.Plan(ctx, wide, topic); err == nil {
+			e.supervisor.log.Warn("the registry refused the schema with NOT NULL columns and took it with nullable ones", "table", t.String(), "refusal", refused.Error())
+			return again, wide, nil
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, i := range plan.Fallbacks() {
+		c := t.Columns[i]
+		key := t.String() + "." + c.Name
+		if s := e.supervisor; !s.fallbacks[key] {
+			s.fallbacks[key] = true
+			s.metrics.Fallback(t.String(), c.Name, c.Type.Name)
+			s.log.Warn("a column's type has no mapping of its own; it is published as text", "table", t.String(), "column", c.Name, "type", c.Type.Name)
+		}
+	}
+	return plan, t, nil
+}
+
+// nullable is t as it is published while its facts are unknown.
+func nullable(t *cdc.Table) *cdc.Table {
+	out := *t
+	out.Facts = false
+	out.Columns = slices.Clone(t.Columns)
+	for i := range out.Columns {
+		if !t.IsKey(i) {
+			out.Columns[i].NotNull, out.Columns[i].Default = false, ""
+		}
+	}
+	return &out
+}
+
+// Widen makes a place for what a row showed against the table's facts.
+func (e encoder) Widen(t *cdc.Table, fact *cdc.FactError) *cdc.Table {
+	if fact.Fact == cdc.FactEnumLabel {
+		return schema.AddLabels(t, fact.Column, fact.Text)
+	}
+	return schema.Widen(t, fact.Column)
+}
