@@ -1,0 +1,40 @@
+# Everything that people and CI call. `make` alone lists it.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null)
+OPS     := github.com/tailrace/tailrace/internal/ops
+LDFLAGS := -s -w -X $(OPS).Version=$(VERSION) -X $(OPS).Commit=$(COMMIT)
+
+# Static binaries that are the same wherever they are built.
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
+
+# Arguments of the demo: make demo ARGS='--check --seed 7'
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint generate
+
+help: ## Lists the targets
+	@echo 'Targets:'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+build: ## Builds bin/relay and bin/processor, static
+	$(BUILD) -o bin/ ./cmd/relay ./cmd/processor
+
+# Standard output is the demo's alone: scripts read it.
+demo: ## Shows it at work, with embedded services; ARGS=--check kills and proves, ARGS=--services starts the services only, ARGS=--help says more
+	@$(BUILD) -o bin/ ./cmd/relay ./cmd/processor ./cmd/demo >&2
+	@exec bin/demo $(ARGS)
+
+test: ## Runs all tests that need nothing but Go, a C compiler and the network
+	$(GO) test -race -timeout 15m ./...
+
+lint: ## Checks formatting, go vet, staticcheck
+	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')) && \
+	if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:"; echo "$$files"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool -modfile=tools.mod staticcheck ./...
+
+generate: ## Makes generated documents and samples again
+	$(GO) generate ./...

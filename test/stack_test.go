@@ -1,0 +1,306 @@
+package test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tailrace/tailrace/internal/embedded/broker"
+	"github.com/tailrace/tailrace/internal/embedded/pgtest"
+	"github.com/tailrace/tailrace/internal/embedded/registry"
+)
+
+// stack is a database, a broker and a registry of a test's own.
+type stack struct {
+	t        *testing.T
+	name     string // of the relay, unique on the server
+	dir      string
+	database string // URL
+	broker   *broker.Broker
+	registry *registry.Server
+}
+
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	return newStackOn(t, pgtest.NewDatabase(t))
+}
+
+// newStackOn is a stack on a database that the test brings.
+func newStackOn(t *testing.T, database string) *stack {
+	t.Helper()
+	s := &stack{t: t, dir: t.TempDir(), database: database}
+	conf, err := pgx.ParseConfig(s.database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.name = "shop_" + conf.Database
+	if s.broker, err = broker.Start(broker.Config{DataDir: filepath.Join(s.dir, "broker")}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.broker.Close() })
+	if s.registry, err = registry.Start(registry.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.registry.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+// sql runs statements, one transaction each.
+func (s *stack) sql(statements ...string) {
+	s.t.Helper()
+	conn := s.connect()
+	defer conn.Close(context.Background())
+	for _, q := range statements {
+		if _, err := conn.Exec(s.t.Context(), q); err != nil {
+			s.t.Fatalf("%s: %v", q, err)
+		}
+	}
+}
+
+func (s *stack) connect() *pgx.Conn {
+	s.t.Helper()
+	conn, err := pgx.Connect(s.t.Context(), s.database)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return conn
+}
+
+// value is one value of a query, as text.
+func (s *stack) value(query string, args ...any) string {
+	s.t.Helper()
+	conn := s.connect()
+	defer conn.Close(context.Background())
+	var v *string
+	if err := conn.QueryRow(s.t.Context(), query, args...).Scan(&v); err != nil {
+		s.t.Fatalf("%s: %v", query, err)
+	}
+	if v == nil {
+		return "<null>"
+	}
+	return *v
+}
+
+// relayConfig writes a relay.yaml; extra is YAML that is appended.
+func (s *stack) relayConfig(extra string) (file, ops string) {
+	s.t.Helper()
+	ops = freeAddr(s.t)
+	file = filepath.Join(s.dir, "relay.yaml")
+	text := fmt.Sprintf(`name: %s
+postgres: {url: %q}
+kafka: {brokers: [%q], single_broker: true, topics: {partitions: 3}}
+registry: {url: %q}
+ops: {listen: %q}
+%s
+`, s.name, s.database, s.broker.Addr(), s.registry.URL(), ops, extra)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return file, ops
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// process is a running binary whose output is shown when the test fails.
+type process struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	ops  string
+	log  *logBuffer
+	done chan struct{}
+	err  error // after done
+}
+
+// logBuffer keeps what a process wrote. Safe for concurrent use.
+type logBuffer struct {
+	mu sync.Mutex // guards the following
+	b  bytes.Buffer
+}
+
+func (l *logBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// start runs a binary in the background.
+func start(t *testing.T, opsAddr, name string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, ops: opsAddr, log: &logBuffer{}, done: make(chan struct{})}
+	p.cmd = exec.Command(filepath.Join(bin, name), args...)
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.done)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		if t.Failed() {
+			t.Logf("%s %s:\n%s", name, strings.Join(args, " "), tail(p.log.String(), 60))
+		}
+	})
+	return p
+}
+
+func tail(s string, lines int) string {
+	all := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	if len(all) > lines {
+		all = all[len(all)-lines:]
+	}
+	return strings.Join(all, "\n")
+}
+
+// kill is SIGKILL; it returns when the process is gone.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // it may be gone already
+	<-p.done
+}
+
+// stop is SIGTERM; it returns the exit code.
+func (p *process) stop() int {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		p.t.Fatal(err)
+	}
+	return p.exit()
+}
+
+// exit waits for the process to end by itself.
+func (p *process) exit() int {
+	p.t.Helper()
+	select {
+	case <-p.done:
+		return p.cmd.ProcessState.ExitCode()
+	case <-time.After(30 * time.Second):
+		p.t.Fatal("the process did not end within 30 s")
+		return -1
+	}
+}
+
+// ready is the answer of /readyz.
+type ready struct {
+	Code   int
+	State  string `json:"state"`
+	Reason string `json:"reason"`
+}
+
+func (p *process) ready() ready {
+	var r ready
+	resp, err := http.Get("http://" + p.ops + "/readyz")
+	if err != nil {
+		return ready{Reason: err.Error()}
+	}
+	defer resp.Body.Close()
+	r.Code = resp.StatusCode
+	if err := json.NewDecoder(resp.Body).Decode(&r); err != nil {
+		r.Reason = err.Error()
+	}
+	return r
+}
+
+func (p *process) get(path string) string {
+	p.t.Helper()
+	resp, err := http.Get("http://" + p.ops + path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(b)
+}
+
+// awaitState waits until /readyz shows a state.
+func (p *process) awaitState(state string) ready {
+	p.t.Helper()
+	var last ready
+	await(p.t, func() (bool, string) {
+		last = p.ready()
+		return last.State == state, fmt.Sprintf("state %q (%s), want %q", last.State, last.Reason, state)
+	})
+	return last
+}
+
+// await polls until ok; what it says last is the failure.
+func await(t *testing.T, ok func() (bool, string)) {
+	t.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	for {
+		done, why := ok()
+		if done {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 60 s: %s", why)
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal(why)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// restartRegistry brings a registry back where it was.
+func (s *stack) restartRegistry(url string) {
+	s.t.Helper()
+	var err error
+	if s.registry, err = registry.Start(registry.Config{Port: port(s.t, url)}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// restartBroker brings the broker back where it was, with what it had.
+func (s *stack) restartBroker(addr string) {
+	s.t.Helper()
+	var err error
+	if s.broker, err = broker.Start(broker.Config{Port: port(s.t, addr), DataDir: filepath.Join(s.dir, "broker")}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func port(t *testing.T, addr string) int {
+	t.Helper()
+	n, err := strconv.Atoi(addr[strings.LastIndex(addr, ":")+1:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
