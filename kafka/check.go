@@ -111,12 +111,12 @@ func (k *checker) defaults(ctx context.Context, brokers kadm.BrokerDetails) erro
 	const remedy = "add brokers and set kafka.topics.replication_factor: 3, or accept it by kafka.single_broker: true"
 	switch {
 	case k.brokers < durableReplicas:
-		k.durability("replication", fmt.Sprintf("brokers: %d, too few for three replicas: a lost disk loses records", k.brokers), remedy)
+		k.durability("replicas", fmt.Sprintf("brokers: %d, too few for three replicas: a lost disk loses records", k.brokers), remedy)
 	case replicas < durableReplicas:
-		k.durability("replication", fmt.Sprintf("new topics get %d replicas: a lost broker can lose records", replicas), "set kafka.topics.replication_factor: 3, or accept it by kafka.single_broker: true")
+		k.durability("replicas", fmt.Sprintf("new topics get %d replicas: a lost broker can lose records", replicas), "set kafka.topics.replication_factor: 3, or accept it by kafka.single_broker: true")
 	}
 	if k.options.Replication > int16(k.brokers) {
-		k.add(cdc.LevelError, "replication", fmt.Sprintf("kafka.topics.replication_factor is %d, above the number of brokers, %d", k.options.Replication, k.brokers), "lower it, or add brokers")
+		k.add(cdc.LevelError, "replicas", fmt.Sprintf("kafka.topics.replication_factor is %d, above the number of brokers, %d", k.options.Replication, k.brokers), "lower it, or add brokers")
 	}
 	if k.broker["unclean.leader.election.enable"] == "true" {
 		k.durability("unclean_election", "unclean.leader.election.enable is true: a broker that lags can become leader and lose records", "set unclean.leader.election.enable=false on the brokers")
@@ -190,7 +190,7 @@ func (k *checker) topic(name string, d kadm.TopicDetail, s map[string]string) {
 		replicas = min(replicas, len(p.Replicas))
 	}
 	if replicas < durableReplicas {
-		k.durability("replication", fmt.Sprintf("topic %s has %d replicas: a lost broker can lose records", name, replicas), "reassign it to three brokers, or accept it by kafka.single_broker: true")
+		k.durability("replicas", fmt.Sprintf("topic %s has %d replicas: a lost broker can lose records", name, replicas), "reassign it to three brokers, or accept it by kafka.single_broker: true")
 	} else if insync := number(s["min.insync.replicas"], durableInsync); insync < durableInsync {
 		k.durability("min_insync_replicas", fmt.Sprintf("topic %s has min.insync.replicas=%d: a record on one broker counts as written", name, insync),
 			fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config min.insync.replicas=2", name))

@@ -189,7 +189,7 @@ func TestCheckOfTopics(t *testing.T) {
 		{cdc.LevelWarning, "cleanup_policy", "shop.public.compacted is compacted"},
 		{cdc.LevelInfo, "partitions", "shop.public.small has 2 partitions"},
 		{cdc.LevelInfo, "topic", "makes topics: shop.public.missing"},
-		{cdc.LevelInfo, "replication", "topic shop.public.small has 1 replicas"},
+		{cdc.LevelInfo, "replicas", "topic shop.public.small has 1 replicas"},
 		{cdc.LevelError, "internal_topic", "tailrace.shop.progress has cleanup.policy=delete"},
 		{cdc.LevelError, "internal_topic", "tailrace.shop.progress has 2 partitions"},
 	} {
@@ -198,8 +198,8 @@ func TestCheckOfTopics(t *testing.T) {
 	options.Create, options.SingleBroker, options.Replication = false, false, 3
 	findings := Check(t.Context(), c, options)
 	wantFinding(t, findings, cdc.LevelError, "topic", "kafka.topics.create is false: shop.public.missing")
-	wantFinding(t, findings, cdc.LevelError, "replication", "too few for three replicas")
-	wantFinding(t, findings, cdc.LevelError, "replication", "replication_factor is 3, above the number of brokers, 1")
+	wantFinding(t, findings, cdc.LevelError, "replicas", "too few for three replicas")
+	wantFinding(t, findings, cdc.LevelError, "replicas", "replication_factor is 3, above the number of brokers, 1")
 }
 
 func wantFinding(t *testing.T, findings []cdc.Finding, level cdc.Level, name, what string) {

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -13,6 +14,7 @@ func TestSlotMissingStopsAndSaysWhatToDo(t *testing.T) {
 	p := start(t, ops, "relay", "run", "-c", file)
 	p.awaitState("streaming")
 	p.stop()
+	s.awaitSlotFree()
 	s.sql(`SELECT pg_drop_replication_slot('tailrace_` + s.name + `')`)
 	p = start(t, ops, "relay", "run", "-c", file)
 	if code := p.exit(); code != 3 || !strings.Contains(p.log.String(), "is missing") {
@@ -28,6 +30,7 @@ func TestSlotAheadOfProgressStops(t *testing.T) {
 	p := start(t, ops, "relay", "run", "-c", file)
 	p.awaitState("streaming")
 	p.stop()
+	s.awaitSlotFree()
 	s.sql(`INSERT INTO t VALUES (1)`, `SELECT pg_replication_slot_advance('tailrace_`+s.name+`', pg_current_wal_lsn())`)
 	p = start(t, ops, "relay", "run", "-c", file)
 	if r := p.awaitState("stopped"); r.Code != 503 || !strings.Contains(r.Reason, "ahead") {
@@ -83,4 +86,27 @@ func TestBrokerAndRegistryAwayAreWaitedFor(t *testing.T) {
 	p.awaitState("streaming")
 	s.sql(`INSERT INTO t VALUES (2)`)
 	s.read(s.name + ".public.t").count(2)
+}
+
+func TestRunRefusesWhatCheckCallsAnError(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.sql(`CREATE TABLE t (id int PRIMARY KEY)`)
+	file, ops := s.relayConfig("on_stop: exit")
+	s.sql(`CREATE ROLE `+s.name+` LOGIN PASSWORD 'x'`)
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	weak := strings.Replace(string(text), "postgres:postgres@", s.name+":x@", 1)
+	if err := os.WriteFile(file, []byte(weak), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, ops, "relay", "run", "-c", file)
+	if code := p.exit(); code != 3 || !strings.Contains(p.log.String(), "REPLICATION") {
+		t.Errorf("exit code %d, want 3 and the remedy", code)
+	}
+	if n := s.value(`SELECT count(*) FROM pg_replication_slots WHERE slot_name = $1`, "tailrace_"+s.name); n != "0" {
+		t.Error("a relay that was refused made a slot")
+	}
 }

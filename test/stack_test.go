@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
@@ -97,6 +96,14 @@ func (s *stack) value(query string, args ...any) string {
 		return "<null>"
 	}
 	return *v
+}
+
+// awaitSlotFree waits until the server has noticed that the relay is gone.
+func (s *stack) awaitSlotFree() {
+	s.t.Helper()
+	await(s.t, func() (bool, string) {
+		return s.value(`SELECT active::text FROM pg_replication_slots WHERE slot_name = $1`, "tailrace_"+s.name) == "false", "the slot is still active"
+	})
 }
 
 // relayConfig writes a relay.yaml; extra is YAML that is appended.
@@ -231,20 +238,6 @@ func (p *process) ready() ready {
 		r.Reason = err.Error()
 	}
 	return r
-}
-
-func (p *process) get(path string) string {
-	p.t.Helper()
-	resp, err := http.Get("http://" + p.ops + path)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return string(b)
 }
 
 // awaitState waits until /readyz shows a state.

@@ -30,7 +30,7 @@ func TestCheckOfAHealthyStack(t *testing.T) {
 		{"publication", "relay run makes it"},
 		{"tables", "1 tables match"},
 		{"kafka", "Kafka answers"},
-		{"replication", "accepted by kafka.single_broker"},
+		{"replicas", "accepted by kafka.single_broker"},
 		{"topic", w.name + ".public.orders"},
 		{"registry", "answers"},
 		{"max_replication_slots", "in use"},
@@ -141,7 +141,7 @@ func TestCheckRefusesASingleBrokerUnlessTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.file = write(t, "relay.yaml", strings.Replace(string(text), "single_broker: true", "single_broker: false", 1))
-	if found, code := w.findings(t); code != 4 || !has(found, "replication", cdc.LevelError, "three replicas") {
+	if found, code := w.findings(t); code != 4 || !has(found, "replicas", cdc.LevelError, "three replicas") {
 		t.Errorf("exit %d: %+v", code, found)
 	}
 }

@@ -76,6 +76,7 @@ func run1(ctx context.Context, s *settings, log *slog.Logger) error {
 		metrics:   m,
 		log:       log,
 		fallbacks: map[string]bool{},
+		preflight: s.check,
 	}
 	observe := &watch{
 		postgres: sup.postgres, status: state, closing: sup.end, log: log,

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,8 @@ type supervisor struct {
 	log       *slog.Logger
 	connected bool // PostgreSQL has let us in once
 	fallbacks map[string]bool
+	preflight func(context.Context) []cdc.Finding
+	checked   bool                                    // the preflight was asked and found nothing that forbids a start
 	interrupt atomic.Pointer[context.CancelCauseFunc] // ends the session that runs
 }
 
@@ -103,6 +106,9 @@ func (s *supervisor) session(parent context.Context) error {
 	defer cancel(nil)
 	s.interrupt.Store(&cancel)
 
+	if err := s.check(ctx); err != nil {
+		return err
+	}
 	db := postgres.New(s.postgres)
 	defer db.Close()
 	publisher, err := kafka.NewPublisher(s.kafka)
@@ -138,6 +144,38 @@ func (s *supervisor) session(parent context.Context) error {
 	}
 	s.changed(ops.StateStreaming, "")
 	return cause(ctx, r.Stream(ctx))
+}
+
+// check refuses what relay check calls an error, once in the life of the process.
+// What does not answer is met again by the start itself, which waits for it; the
+// slot and the schemas the start judges better, since it knows what was published.
+// Too few replicas are said and not refused: a relay that is started again while
+// a broker is down must go on, since the slot fills the database's disk.
+func (s *supervisor) check(ctx context.Context) error {
+	if s.checked {
+		return nil
+	}
+	var wrong, next []string
+	told := true
+	for _, f := range s.preflight(ctx) {
+		if f.Level != cdc.LevelError {
+			continue
+		}
+		switch f.Name {
+		case "postgres", "kafka", "registry":
+			told = false
+		case "slot", "schema":
+		case "replicas", "min_insync_replicas", "unclean_election":
+			s.log.Warn(f.What, "check", f.Name, "remedy", f.Remedy)
+		default:
+			wrong, next = append(wrong, f.Name+": "+f.What), append(next, f.Remedy)
+		}
+	}
+	if len(wrong) > 0 {
+		return &cdc.StopError{What: strings.Join(wrong, "; "), Next: strings.Join(next, "; ")}
+	}
+	s.checked = told
+	return nil
 }
 
 // cause is why the session was interrupted, if it was.
