@@ -164,7 +164,7 @@ func (r *Runtime) begin(tp kafka.TopicPartition, c claimed) {
 		config: &r.config, log: r.log.With("topic", tp.Topic, "partition", tp.Partition), tp: tp, source: r.source,
 		circuit: r.circuit, metrics: r.metrics, slots: r.slots, topics: r.topics, budget: r.budget, queue: newQueue(),
 		decoder: newDecoder(r.config.Schemas, r.shapes), claim: c.claim, expect: c.start, next: c.start,
-		parked: parked{}, backlog: c.claim.Backlog, cancel: cancel, done: make(chan struct{}),
+		parked: parked{}, backlog: c.claim.Backlog, cancel: cancel, leaving: make(chan struct{}), done: make(chan struct{}),
 	}
 	for _, p := range c.claim.Parked {
 		o.parked[p.Key] = p
@@ -191,6 +191,7 @@ func (r *Runtime) Revoke(ctx context.Context, parts []kafka.TopicPartition) {
 // was writing is fenced by that one's claim.
 func (r *Runtime) Lose(parts []kafka.TopicPartition) {
 	for _, o := range r.detach(parts) {
+		o.queue.close()
 		o.cancel()
 		<-o.done
 		o.log.Info("lost the partition", "offset", o.position())

@@ -25,6 +25,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tailrace/tailrace/kafka"
@@ -106,7 +107,7 @@ func (o *owner) reclaim(ctx context.Context) (sinks.Claim, error) {
 			return claim, err
 		}
 		o.failing(err)
-		if err := sleep(ctx, wait.next()); err != nil {
+		if err := o.pauseFor(ctx, wait.next()); err != nil {
 			return claim, err
 		}
 	}
@@ -153,6 +154,9 @@ const (
 // same way: then the records are not to blame, and none of them goes to the
 // dead-letter topic. A missing base is always the record's own matter.
 func systemic(items []item) error {
+	if !slices.ContainsFunc(items, func(it item) bool { return it.fault != nil }) {
+		return nil
+	}
 	rows := map[[32]byte]bool{}
 	failed := map[sinks.Class]map[[32]byte]bool{}
 	records := 0
@@ -163,9 +167,9 @@ func systemic(items []item) error {
 			continue
 		}
 		records++
-		key := it.key
-		if !it.keyed { // each is a row of its own
-			key = [32]byte{byte(i), byte(i >> 8), byte(i >> 16)}
+		key := [32]byte{byte(i), byte(i >> 8), byte(i >> 16)} // without key, each is a row of its own
+		if it.keyed {
+			key = it.row()
 		}
 		rows[key] = true
 		if it.fault == nil || it.fault.Class == sinks.ClassMissingBase {

@@ -23,10 +23,21 @@ type item struct {
 	filtered bool
 
 	keyed bool // the record has a key, so that its row can be parked
-	key   [32]byte
+	// digest is sinks.ParkKey of the record key, once it was asked for.
+	digest [32]byte
+	hashed bool
 
 	// What is known of the record, for its dead letter.
 	pos, table, op, txID, schemaID, entity string
+}
+
+// row is the digest that names the row in the parked markers; most records never
+// need it.
+func (it *item) row() [32]byte {
+	if !it.hashed {
+		it.digest, it.hashed = sinks.ParkKey(it.message.Key), true
+	}
+	return it.digest
 }
 
 // shapes holds what schema ids were compiled to, for all partitions: changes of
@@ -82,9 +93,7 @@ func (d *decoder) batch(ctx context.Context, messages []kafka.Message) ([]item, 
 			continue
 		}
 		it := item{message: &messages[i]}
-		if it.keyed = it.message.Key != nil; it.keyed {
-			it.key = sinks.ParkKey(it.message.Key)
-		}
+		it.keyed = it.message.Key != nil
 		err := d.decode(ctx, &it)
 		if err != nil && !errors.As(err, &it.fault) {
 			return nil, fmt.Errorf("%s offset %d: %w", it.message.TopicPartition, it.message.Offset, err)

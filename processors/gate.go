@@ -53,7 +53,7 @@ func (o *owner) plan(items []item, next int64, tries attempts) *plan {
 		}
 		if park, ok := over.get(it); ok {
 			if resolves(park, it) {
-				over.clear(it.key)
+				over.clear(it.row())
 			} else {
 				if o.divert(p, over, it, park, tries); p.stop == nil {
 					continue
@@ -97,7 +97,7 @@ func (o *owner) divert(p *plan, over *overlay, it *item, park sinks.Park, tries 
 		fault = &sinks.RecordError{Class: park.Class, Reason: "an earlier change of the row is in the dead-letter topic"}
 	}
 	park.Count++
-	over.set(it.key, park)
+	over.set(it.row(), park)
 	p.diverted++
 	p.letter(o.letter(it, fault, park.FirstID, tries))
 	p.classes[park.Class]++
@@ -121,7 +121,7 @@ func (o *owner) reject(p *plan, over *overlay, it *item, tries attempts) {
 			}
 			return
 		}
-		over.set(it.key, sinks.Park{Key: it.key, Class: it.fault.Class, FirstID: d.ID, Count: 1})
+		over.set(it.row(), sinks.Park{Key: it.row(), Class: it.fault.Class, FirstID: d.ID, Count: 1})
 	}
 	p.faults++
 	p.letter(d)
@@ -173,13 +173,13 @@ func (v *overlay) get(it *item) (sinks.Park, bool) {
 	if !it.keyed {
 		return sinks.Park{}, false
 	}
-	if p, ok := v.changed[it.key]; ok {
+	if p, ok := v.changed[it.row()]; ok {
 		if p == nil {
 			return sinks.Park{}, false
 		}
 		return *p, true
 	}
-	p, ok := v.base[it.key]
+	p, ok := v.base[it.row()]
 	return p, ok
 }
 

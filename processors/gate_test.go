@@ -11,7 +11,7 @@ import (
 
 func testItem(offset int64, key byte, fault sinks.Class, full bool) item {
 	m := &kafka.Message{TopicPartition: kafka.TopicPartition{Topic: "t"}, Offset: offset, Key: []byte{key}}
-	it := item{message: m, keyed: true, key: sinks.ParkKey(m.Key), pos: cdc.Position{Epoch: 1, LSN: cdc.LSN(offset), Ordinal: 1}.String()}
+	it := item{message: m, keyed: true, pos: cdc.Position{Epoch: 1, LSN: cdc.LSN(offset), Ordinal: 1}.String()}
 	if fault != "" {
 		it.fault = &sinks.RecordError{Class: fault, Reason: "test"}
 		return it
@@ -52,7 +52,7 @@ func TestTooManyParkedStop(t *testing.T) {
 	t.Parallel()
 	o := &owner{config: &Config{Name: "p", OnPoison: PolicyParkKey}, parked: parked{}}
 	it := testItem(1, 'a', "", true)
-	o.parked[it.key] = sinks.Park{Key: it.key, Class: sinks.ClassConstraint, Count: maxParkedRecords}
+	o.parked[it.row()] = sinks.Park{Key: it.row(), Class: sinks.ClassConstraint, Count: maxParkedRecords}
 	p := o.plan([]item{testItem(0, 'b', "", true), it}, 2, attempts{})
 	if !cdc.Stopped(p.stop) || p.batch.Next != 1 || len(p.batch.Changes) != 1 {
 		t.Errorf("too many records of a row: got stop %v, next %d, %d changes", p.stop, p.batch.Next, len(p.batch.Changes))

@@ -34,8 +34,10 @@ type owner struct {
 	parked  parked // rows whose changes are diverted
 	backlog bool   // the outbox has dead letters
 
-	cancel context.CancelFunc // of run
-	done   chan struct{}      // closed when run has returned
+	cancel  context.CancelFunc // of run
+	leave   sync.Once          // closes leaving
+	leaving chan struct{}      // closed by release: what fails is not tried again
+	done    chan struct{}      // closed when run has returned
 
 	mu         sync.Mutex // guards the following
 	next       int64      // everything before it is done
@@ -58,7 +60,7 @@ func (o *owner) run(ctx context.Context) {
 	defer o.cancel()
 	err := o.work(ctx)
 	switch {
-	case err == nil || ctx.Err() != nil:
+	case err == nil, ctx.Err() != nil, errors.Is(err, errLeaving):
 	case errors.Is(err, sinks.ErrFenced):
 		o.end(&cdc.StopError{What: "the partition has another owner", Pos: o.tp.String(), Err: err, Next: "this one stopped; the group assigns the partition anew"})
 		o.log.Warn("the partition has another owner; this one stops", "error", err)
@@ -227,10 +229,11 @@ func (o *owner) starts(t time.Time) {
 	o.oldest = t
 }
 
-// release ends the owner: no more messages, the batch under way may take until
-// ctx ends.
+// release ends the owner: no more messages, and the batch under way may take
+// until ctx ends, unless it fails before. It may be called again.
 func (o *owner) release(ctx context.Context) {
 	o.queue.close()
+	o.leave.Do(func() { close(o.leaving) })
 	select {
 	case <-o.done:
 	case <-ctx.Done():

@@ -42,7 +42,7 @@ func (o *owner) persist(ctx context.Context, f func(context.Context, attempts) e
 			}
 			return nil
 		}
-		if ctx.Err() != nil || errors.Is(err, sinks.ErrFenced) || cdc.Stopped(err) {
+		if ctx.Err() != nil || errors.Is(err, sinks.ErrFenced) || errors.Is(err, errLeaving) || cdc.Stopped(err) {
 			return err
 		}
 		if tries.first.IsZero() {
@@ -53,9 +53,27 @@ func (o *owner) persist(ctx context.Context, f func(context.Context, attempts) e
 				Next: "mend the cause and restart; errors.retry.give_up_after: 0s never gives up"}
 		}
 		o.failing(err)
-		if err := sleep(ctx, wait.next()); err != nil {
+		if err := o.pauseFor(ctx, wait.next()); err != nil {
 			return err
 		}
 		tries.count++
+	}
+}
+
+// errLeaving says that what failed is left to the partition's next owner.
+var errLeaving = errors.New("the partition is given back")
+
+// pauseFor waits before another try. It ends early with ctx, and when the
+// partition is given back: the next owner tries better than one in a hurry.
+func (o *owner) pauseFor(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-o.leaving:
+		return errLeaving
+	case <-t.C:
+		return nil
 	}
 }

@@ -5,12 +5,14 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
 	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors"
 )
 
 func TestSinkAwayAtStartIsWaitedFor(t *testing.T) {
@@ -143,18 +145,41 @@ func TestStartLatestIsRememberedInTheSink(t *testing.T) {
 	w.wantRows(map[int]row{2: {"while it was away", "x", "2"}})
 }
 
+// noise is a text that does not compress by much.
+func noise(n int) string {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var b strings.Builder
+	for b.Len() < n {
+		b.WriteString(strconv.FormatUint(rng.Uint64(), 36))
+	}
+	return b.String()
+}
+
+// countingSource counts pauses.
+type countingSource struct {
+	processors.Source
+	pauses *atomic.Int32
+}
+
+func (s *countingSource) Pause(parts ...kafka.TopicPartition) {
+	s.pauses.Add(1)
+	s.Source.Pause(parts...)
+}
+
 // A sink that hangs must not make memory grow, nor keep the group waiting.
 func TestHangingSinkIsPausedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
 	w.publish(w.put(1, 1, "one", "x", 1))
+	var pauses atomic.Int32
 	p := w.start(func(s *setup) {
 		s.config.InFlightBytes = 1 << 20
+		s.wrap = func(in processors.Source) processors.Source { return &countingSource{Source: in, pauses: &pauses} }
 		s.sink.LockTimeout = 10 * time.Second
 	})
 	w.reach(0, 1)
 	unlock := w.lock()
-	note := strings.Repeat("long ", 20_000) // 100 kB
+	note := noise(100_000) // the log compresses, and the bound of a fetch is on compressed bytes
 	var records []record
 	for i := range 60 {
 		records = append(records, w.put(i+2, i, "n", note, i))
@@ -172,7 +197,7 @@ func TestHangingSinkIsPausedFor(t *testing.T) {
 		}
 		return -1
 	}
-	until(t, "more than the budget in flight", func() bool { return gauge() > 1<<20 })
+	until(t, "a pause, or all of it in flight", func() bool { return pauses.Load() > 0 || gauge() > 5<<20 })
 	if got := gauge(); got > 3<<20 { // the budget, and what one fetch may add
 		t.Errorf("in flight: got %.0f bytes of a budget of %d", got, 1<<20)
 	}
@@ -184,8 +209,8 @@ func TestHangingSinkIsPausedFor(t *testing.T) {
 }
 
 // Members come, go and are cut off while a seeded history flows; at the end the
-// sink equals what the history leaves, and each change was applied once.
-func TestMembersComeAndGoWithoutLossOrRepeat(t *testing.T) {
+// sink equals what the history leaves.
+func TestMembersComeAndGoWithoutLoss(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	t.Logf("seed=%d", seed)
@@ -228,7 +253,8 @@ func TestMembersComeAndGoWithoutLossOrRepeat(t *testing.T) {
 	}
 	member := func() (*process, *proxy) {
 		link := newProxy(t, w.database)
-		return w.start(through(link), func(s *setup) { s.config.BatchRows = 1 + rng.IntN(20) }), link
+		rows := 1 + rng.IntN(20)
+		return w.start(through(link), func(s *setup) { s.config.BatchRows = rows }), link
 	}
 	first, _ := member()
 	processes := []*process{first}
@@ -246,7 +272,8 @@ func TestMembersComeAndGoWithoutLossOrRepeat(t *testing.T) {
 			burst(10)
 			link.revive()
 		default:
-			link.onCommit(func() verdict { return verdict(1 + rng.IntN(2)) })
+			fate := verdict(1 + rng.IntN(2))
+			link.onCommit(func() verdict { return fate })
 		}
 	}
 	w.start()
@@ -259,5 +286,55 @@ func TestMembersComeAndGoWithoutLossOrRepeat(t *testing.T) {
 				t.Errorf("row %d: got %v, want %v", id, got[id], want[id])
 			}
 		}
+	}
+}
+
+// A drain does not wait for what cannot be had.
+func TestStopsSoonWhileTheSinkIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.publish(w.put(1, 1, "one", "x", 1))
+	link := newProxy(t, w.database)
+	patient := func(s *setup) { s.config.DrainTimeout = time.Hour }
+	p := w.start(through(link), patient)
+	w.reach(0, 1)
+	link.kill()
+	w.publish(w.put(2, 1, "two", "x", 2))
+	until(t, "the partition to retry", func() bool { return p.partitionState() == "retrying" })
+	p.stop() // in the middle of a batch
+	p = w.start(through(link), patient)
+	until(t, "the state disconnected", func() bool { state, _ := p.runtime.Health(); return state == "disconnected" })
+	p.stop() // in the middle of a claim
+	w.start()
+	w.reach(0, 2)
+}
+
+// A rebalance that begins while claims are waited for starts them anew.
+func TestMemberJoinsWhileTheSinkIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 4)
+	var records []record
+	for i := range 40 {
+		r := w.put(i+1, i, "n", "x", i)
+		r.partition = int32(i % 4)
+		records = append(records, r)
+	}
+	w.publish(records...)
+	var links []*proxy
+	for range 3 {
+		link := newProxy(t, w.database)
+		link.kill()
+		links = append(links, link)
+		p := w.start(through(link))
+		until(t, "the state disconnected", func() bool { state, _ := p.runtime.Health(); return state == "disconnected" })
+	}
+	for _, link := range links {
+		link.revive()
+	}
+	for i := range 4 {
+		w.reach(i, 10)
+	}
+	if got := len(w.rows()); got != 40 {
+		t.Errorf("rows: got %d, want 40", got)
 	}
 }

@@ -93,7 +93,7 @@ func TestRunRefusesWhatCheckCallsAnError(t *testing.T) {
 	s := newStack(t)
 	s.sql(`CREATE TABLE t (id int PRIMARY KEY)`)
 	file, ops := s.relayConfig("on_stop: exit")
-	s.sql(`CREATE ROLE `+s.name+` LOGIN PASSWORD 'x'`)
+	s.sql(`CREATE ROLE ` + s.name + ` LOGIN PASSWORD 'x'`)
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,7 @@ type Config struct {
 // receiveBuffer is the size of the replication socket's receive buffer. Fixed,
 // so that the kernel's autotuning does not hold the window open: a closed window
 // makes the walsender's one-row writes travel in large pieces.
-const receiveBuffer = 512 << 10
+const receiveBuffer = 256 << 10
 
 // Database is one PostgreSQL database as a relay uses it. It is not safe for
 // concurrent use.

@@ -42,7 +42,9 @@ func runCheck(ctx context.Context, o options, stdout, stderr io.Writer) (ok bool
 	case err != nil:
 		fmt.Fprintln(stderr, "demo:", err)
 	}
-	fmt.Fprintf(stderr, "demo: configurations and logs are in %s\n", dir)
+	if os.Remove(dir) != nil { // not empty
+		fmt.Fprintf(stderr, "demo: configurations and logs are in %s\n", dir)
+	}
 	for _, d := range result.Lines {
 		fmt.Fprintln(stdout, d)
 	}

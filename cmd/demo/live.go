@@ -68,7 +68,7 @@ func (s *stack) live(ctx context.Context, o options, stdout io.Writer) error {
 	if err := load.Load(ctx); err != nil {
 		return err
 	}
-	if err := s.startPrograms(); err != nil {
+	if err := s.startInOrder(ctx); err != nil {
 		return err
 	}
 	if err := s.explain(stdout, o.bin); err != nil {
@@ -90,6 +90,29 @@ func (s *stack) live(ctx context.Context, o options, stdout io.Writer) error {
 	}
 	fmt.Fprintln(s.stderr, "stopping …")
 	return s.stopPrograms()
+}
+
+// startInOrder starts the processor when the relay streams or has had its time: a
+// processor that is there before the topics finds them too, but only when it looks
+// for new ones again, and nobody likes a demo that does nothing at first.
+func (s *stack) startInOrder(ctx context.Context) error {
+	if err := s.relay.start(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); {
+		if st, err := status[relayStatus](ctx, s.relayOps); err == nil && st.State == "streaming" {
+			break
+		}
+		select {
+		case err := <-s.relay.ended:
+			s.relay.tail(s.stderr)
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return s.processor.start()
 }
 
 var explanation = template.Must(template.New("").Parse(`

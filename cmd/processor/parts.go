@@ -52,8 +52,9 @@ func (s *settings) consumerConfig(connection kafka.Config, owner kafka.Owner, lo
 	return kafka.ConsumerConfig{
 		Config: connection, Group: s.Name, InstanceID: s.Group.InstanceID, SessionTimeout: s.Group.SessionTimeout,
 		Topics: s.Source.Topics, Pattern: s.Source.TopicsPattern, Owner: owner, Log: log,
-		Start:      kafka.StartFrom{Latest: s.Source.Start == "latest", Time: at},
-		FetchBytes: int(min(max(s.Limits.InFlight/4, config.MiB), 32*config.MiB)),
+		Start: kafka.StartFrom{Latest: s.Source.Start == "latest", Time: at},
+		// Of compressed bytes: rows grow by about this factor when they are unpacked.
+		FetchBytes: int(min(max(s.Limits.InFlight/8, config.MiB), 16*config.MiB)),
 	}
 }
 
