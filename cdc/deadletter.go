@@ -14,6 +14,9 @@ func (r *Relay) deadLetter(ctx context.Context, rt *route, pos Position, cause *
 	if err != nil {
 		return fmt.Errorf("dead-letter topic: %w", err)
 	}
+	if err := r.room(ctx, r.env.Now); err != nil {
+		return err
+	}
 	value, err := json.Marshal(map[string]any{
 		"schema": rt.table.Schema, "table": rt.table.Name, "op": r.env.Op.String(), "position": pos.String(),
 		"before": textRow(rt.table, r.env.Before), "after": textRow(rt.table, r.env.After),

@@ -43,7 +43,7 @@ func Stopped(err error) bool {
 type FactError struct {
 	Column int // index into Table.Columns
 	Fact   Fact
-	Text   []byte // the value that was refused; aliases the row
+	Text   []byte // the value that was refused; aliases the row; nil: NULL
 }
 
 // Fact is the kind of catalog fact that a row can contradict.

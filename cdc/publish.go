@@ -49,9 +49,16 @@ func (r *Relay) encode(ctx context.Context, rt *route, pos Position, read int64,
 			// A label that is new may be in the catalog by now; it is asked once.
 			ask := fact.Fact == FactEnumLabel && !asked && r.env.Op != OpRead
 			asked = asked || ask
-			if rt, err = r.contradicted(ctx, rt, fact, ask); err != nil {
+			next, err := r.contradicted(ctx, rt, fact, ask)
+			if Stopped(err) && fact.Text != nil && r.Config.DeadLetter != "" {
+				// One row's form must not end the stream of all tables.
+				return r.deadLetter(ctx, rt, pos, &ValueError{Column: rt.table.Columns[fact.Column].Name,
+					Reason: "the registry does not take the schema that this value needs: " + err.Error()})
+			}
+			if err != nil {
 				return err
 			}
+			rt = next
 		case errors.As(err, &value) && r.Config.DeadLetter != "":
 			return r.deadLetter(ctx, rt, pos, value)
 		default:

@@ -150,7 +150,7 @@ func NewConsumer(c ConsumerConfig) (*Consumer, error) {
 				c.Owner.Lose(parts)
 			}
 		}),
-		kgo.MetadataMaxAge(30*time.Second), // how soon a topic made later is found
+		kgo.MetadataMaxAge(5*time.Second), // how soon a topic made later is found
 		kgo.MetadataMinAge(time.Second),
 		kgo.FetchMaxWait(time.Second),
 		kgo.FetchMaxBytes(int32(c.FetchBytes)),

@@ -249,7 +249,7 @@ func (p *Plan) refuse(dst []byte, start int, f *field, text []byte, reason strin
 	case newLabel:
 		return dst, &cdc.FactError{Column: f.column, Fact: cdc.FactEnumLabel, Text: text}
 	case nullInList, badNested:
-		return dst, &cdc.FactError{Column: f.column, Fact: cdc.FactNotNull}
+		return dst, &cdc.FactError{Column: f.column, Fact: cdc.FactNotNull, Text: text}
 	case notFinite, emptyBit:
 		if p.nullNonfinite && f.null == nil {
 			return dst, &cdc.FactError{Column: f.column, Fact: cdc.FactNotNull}

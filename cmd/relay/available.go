@@ -32,6 +32,8 @@ func (s *settings) available() error {
 	need(f.Truncate, "format.truncate", true)
 	need(s.Heartbeat.Topic, "heartbeat.topic", true)
 	need(s.Outbox.Table != "" || s.Outbox.Prefix != "", "outbox", "an outbox")
+	need(len(s.Messages.Include) != 1 || s.Messages.Include[0] != "*" || len(s.Messages.Exclude) > 0, "messages", "a choice of prefixes")
+	need(s.WAL.Max != 0, "wal.max", s.WAL.Max)
 	need(s.WAL.AtMax != "warn", "wal.at_max", s.WAL.AtMax)
 	need(s.Replay.Window != 0, "replay.window", s.Replay.Window)
 	for table, o := range s.Tables.Overrides {

@@ -25,7 +25,7 @@ func newMetrics(reg prometheus.Registerer, s *status) *metrics {
 	m := &metrics{
 		status: s,
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "tailrace_relay_changes_total", Help: "Changes that are durable in the log, by table and operation (r c u d t m).",
+			Name: "tailrace_relay_changes_total", Help: "Changes that are durable in the log, by table and operation: r c u d.",
 		}, []string{"table", "op"}),
 		filtered: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tailrace_relay_filtered_total", Help: "Changes that were read and not published, by reason.",

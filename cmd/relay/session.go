@@ -34,8 +34,8 @@ type supervisor struct {
 	status    *status
 	metrics   *metrics
 	log       *slog.Logger
-	connected bool // PostgreSQL has let us in once
-	fallbacks map[string]bool
+	connected bool            // PostgreSQL has let us in once
+	fallbacks map[string]bool // what was warned of
 	preflight func(context.Context) []cdc.Finding
 	checked   bool                                    // the preflight was asked and found nothing that forbids a start
 	interrupt atomic.Pointer[context.CancelCauseFunc] // ends the session that runs
@@ -211,7 +211,10 @@ func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (cdc.Plan
 	if errors.As(err, &refused) && t.Facts {
 		wide := nullable(t)
 		if again, err := e.schemas.Plan(ctx, wide, topic); err == nil {
-			e.supervisor.log.Warn("the registry refused the schema with NOT NULL columns and took it with nullable ones", "table", t.String(), "refusal", refused.Error())
+			if key := "nullable " + t.String(); !e.supervisor.fallbacks[key] {
+				e.supervisor.fallbacks[key] = true
+				e.supervisor.log.Warn("the registry refused the schema with NOT NULL columns and took it with nullable ones", "table", t.String(), "refusal", refused.Error())
+			}
 			return again, wide, nil
 		}
 	}
