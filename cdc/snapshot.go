@@ -11,6 +11,8 @@ import (
 type SnapshotSource interface {
 	// Tables lists what is to be read, in order.
 	Tables() []*Table
+	// XID is the transaction id that was next when the snapshot was taken.
+	XID() uint32
 	// Rows calls row for every row of the i-th table. The values are valid during
 	// the call only.
 	Rows(ctx context.Context, i int, row func([]Value) error) error
@@ -45,7 +47,7 @@ type tableCursor struct {
 func (r *Relay) Snapshot(ctx context.Context, src SnapshotSource, done map[string]uint32, report func(table string, rows uint64)) error {
 	run := r.tracker.next.Snapshot
 	s := &snapshotRun{relay: r, at: run.At, number: run.Rows, started: time.Now(), report: report}
-	s.tx = &Transaction{CommitLSN: run.At, CommitTime: s.started.UnixMicro()}
+	s.tx = &Transaction{XID: src.XID(), CommitLSN: run.At, CommitTime: s.started.UnixMicro()}
 	for i, t := range src.Tables() {
 		if done[t.String()] == t.OID {
 			continue

@@ -274,3 +274,40 @@ func TestTableMadeLaterIsReadAndStreamed(t *testing.T) {
 	s.sql(`INSERT INTO late VALUES (3)`, `INSERT INTO t VALUES (2)`)
 	s.read(s.name+".public.late", s.name+".public.t").count(5)
 }
+
+func TestKilledDuringTheSnapshotNothingIsLost(t *testing.T) {
+	t.Parallel()
+	rng := seed(t)
+	s := newStack(t)
+	const rows = 60_000
+	for _, table := range []string{"a", "b"} {
+		s.sql(`CREATE TABLE `+table+` (id int PRIMARY KEY, note text)`,
+			fmt.Sprintf(`INSERT INTO %s SELECT i, 'old' FROM generate_series(1, %d) i`, table, rows))
+	}
+	file, ops := s.relayConfig("")
+	for range 4 {
+		p := start(t, ops, "relay", "run", "-c", file)
+		select {
+		case <-p.done:
+		case <-time.After(time.Duration(rng.IntN(900)) * time.Millisecond):
+		}
+		p.kill()
+		// What happens meanwhile is in the next snapshot, and in the stream again.
+		s.sql(fmt.Sprintf(`UPDATE a SET note = 'new' WHERE id %% 1000 = %d`, rng.IntN(1000)), fmt.Sprintf(`DELETE FROM b WHERE id %% 1000 = %d`, rng.IntN(1000)))
+	}
+	start(t, ops, "relay", "run", "-c", file)
+	for _, table := range []string{"a", "b"} {
+		want := s.value(`SELECT count(*) || ' rows, ' || count(*) FILTER (WHERE note = 'new') || ' new' FROM ` + table)
+		got := s.read(s.name + ".public." + table).until(func(got []record) (bool, string) {
+			state, fresh := fold(got), 0
+			for _, note := range state {
+				if note == "new" {
+					fresh++
+				}
+			}
+			has := fmt.Sprintf("%d rows, %d new", len(state), fresh)
+			return has == want, fmt.Sprintf("the topic of %s tells %s, the table has %s", table, has, want)
+		})
+		streamRises(t, got)
+	}
+}

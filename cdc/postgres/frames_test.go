@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/cdc/pgoutput"
 )
 
 // message is one protocol message.
@@ -194,5 +196,29 @@ func TestCopyLines(t *testing.T) {
 	c.row = func([]cdc.Value) error { return stop }
 	if _, err := c.Write([]byte("1\t2\t3\n")); !errors.Is(err, stop) {
 		t.Errorf("got %v, want the callback's error", err)
+	}
+}
+
+// TestATupleThatCannotBeReadStopsWithPositionAndTable: never a panic, never a
+// skipped row.
+func TestATupleThatCannotBeReadStopsWithPositionAndTable(t *testing.T) {
+	t.Parallel()
+	near, far := pipe(t)
+	wal := func(lsn uint64, m string) []byte {
+		b := append([]byte{'w'}, binary.BigEndian.AppendUint64(nil, lsn)...)
+		return message('d', append(append(b, make([]byte, 16)...), m...))
+	}
+	relation := "R\x00\x00\x40\x01public\x00orders\x00d\x00\x01\x01id\x00\x00\x00\x00\x17\xff\xff\xff\xff"
+	torn := "I\x00\x00\x40\x01N\x00\x01t\x00\x00\x00\x09ab"
+	if _, err := far.Write(append(wal(100, relation), wal(200, torn)...)); err != nil {
+		t.Fatal(err)
+	}
+	s := &stream{frames: newFrames(near, 1<<20), pending: map[uint32]*pgoutput.Relation{}}
+	if ev, err := s.Next(t.Context(), 5*time.Second); err != nil || ev.Kind != cdc.EventRelation {
+		t.Fatalf("got %+v, %v; want the relation", ev, err)
+	}
+	_, err := s.Next(t.Context(), 5*time.Second)
+	if !cdc.Stopped(err) || !strings.Contains(err.Error(), "0/C8") || !strings.Contains(err.Error(), "public.orders") {
+		t.Errorf("got %v, want a StopError with LSN 0/C8 and public.orders", err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 // rows reads tables in one REPEATABLE READ session, by COPY.
 type rows struct {
 	conn      *pgx.Conn
+	xid       uint32
 	tables    []*cdc.Table
 	published []Published
 }
@@ -46,6 +47,10 @@ func (r *rows) open(ctx context.Context, name, publication string) error {
 			return err
 		}
 	}
+	err := r.conn.QueryRow(ctx, "SELECT (pg_snapshot_xmax(pg_current_snapshot())::text::bigint % (1::bigint << 32))").Scan(&r.xid)
+	if err != nil {
+		return err
+	}
 	catalog := NewCatalog(r.conn)
 	catalog.Publication = publication
 	published, err := catalog.Tables(ctx, publication)
@@ -66,6 +71,9 @@ func (r *rows) open(ctx context.Context, name, publication string) error {
 
 // Close ends the session.
 func (r *rows) Close() { closeConn(r.conn.PgConn()) }
+
+// XID is the transaction id that was next when the snapshot was taken.
+func (r *rows) XID() uint32 { return r.xid }
 
 // Tables lists what is to be read, by schema and name.
 func (r *rows) Tables() []*cdc.Table { return r.tables }

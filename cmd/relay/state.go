@@ -147,6 +147,7 @@ func (s *status) report() report {
 		Snapshot: s.snapshot, LastError: s.lastError, Rate: s.rate.perSecond(time.Now()),
 	}
 	r.State, r.Reason = s.currentLocked()
+	r.ServerLSN = max(r.ServerLSN, r.ConfirmedLSN) // the sample may be older
 	if s.server.LSN > s.confirmed && s.confirmed > 0 {
 		r.LagBytes = int64(s.server.LSN - s.confirmed)
 	}
