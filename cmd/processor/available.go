@@ -2,18 +2,15 @@ package main
 
 import (
 	"errors"
-	"fmt"
+
+	"github.com/tailrace/tailrace/internal/cli"
 )
 
 // available refuses what the configuration knows and this version does not do
 // yet. Going on without it would do something else than asked for.
 func (s *settings) available() error {
-	var missing []error
-	need := func(set bool, key string, value any) {
-		if set {
-			missing = append(missing, fmt.Errorf("%s: %v is not in this version; leave the key out", key, value))
-		}
-	}
+	var missing cli.Missing
+	need := missing.Need
 	need(len(s.Steps) > 0, "steps", "a step")
 	need(s.State.Store != "memory", "state.store", s.State.Store)
 	need(s.Limits.Rate != 0, "limits.rate", s.Limits.Rate)

@@ -3,51 +3,36 @@ package main
 import (
 	"time"
 
+	"github.com/tailrace/tailrace/internal/cli"
 	"github.com/tailrace/tailrace/internal/config"
 )
 
 // settings is processor.yaml: every key with its default and meaning. The tags
 // feed the parser, config show and config reference.
 type settings struct {
-	Name     string           `yaml:"name" required:"true" example:"warehouse" doc:"The pipeline. It is also the consumer group, and names the dead-letter topic and the rows of the sink's own tables."`
-	Kafka    kafkaSettings    `yaml:"kafka" doc:"The log to read."`
-	Registry registrySettings `yaml:"registry" doc:"The Confluent-compatible schema registry that the relay writes to."`
-	Source   sourceSettings   `yaml:"source" doc:"What is read."`
-	Steps    []any            `yaml:"steps" doc:"What happens between source and sink, in order. Dedup and order by position are always on, before the first."`
-	Sink     sinkSettings     `yaml:"sink" oneof:"true" doc:"Where changes go: exactly one."`
-	State    stateSettings    `yaml:"state" doc:"What the pipeline remembers."`
-	Errors   errorSettings    `yaml:"errors" doc:"What happens when something cannot be applied."`
-	Limits   limitSettings    `yaml:"limits" doc:"Bounds on memory and on the load of the sink."`
-	Group    groupSettings    `yaml:"group" doc:"Membership in the consumer group."`
-	Ops      opsSettings      `yaml:"ops" doc:"Metrics, health and status over HTTP."`
+	Name     string         `yaml:"name" required:"true" example:"warehouse" doc:"The pipeline. It is also the consumer group, and names the dead-letter topic and the rows of the sink's own tables."`
+	Kafka    kafkaSettings  `yaml:"kafka" doc:"The log to read."`
+	Registry cli.Registry   `yaml:"registry" doc:"The Confluent-compatible schema registry that the relay writes to."`
+	Source   sourceSettings `yaml:"source" doc:"What is read."`
+	Steps    []any          `yaml:"steps" doc:"What happens between source and sink, in order. Dedup and order by position are always on, before the first."`
+	Sink     sinkSettings   `yaml:"sink" oneof:"true" doc:"Where changes go: exactly one."`
+	State    stateSettings  `yaml:"state" doc:"What the pipeline remembers."`
+	Errors   errorSettings  `yaml:"errors" doc:"What happens when something cannot be applied."`
+	Limits   limitSettings  `yaml:"limits" doc:"Bounds on memory and on the load of the sink."`
+	Group    groupSettings  `yaml:"group" doc:"Membership in the consumer group."`
+	Ops      opsSettings    `yaml:"ops" doc:"Metrics, health and status over HTTP."`
 }
 
 type kafkaSettings struct {
 	Brokers []string     `yaml:"brokers" required:"true" example:"[127.0.0.1:9092]" doc:"Addresses to begin with, host:port."`
-	TLS     tlsSettings  `yaml:"tls" doc:"TLS is on as soon as one of these is set."`
+	TLS     cli.TLS      `yaml:"tls" doc:"TLS is on as soon as one of these is set."`
 	SASL    saslSettings `yaml:"sasl" doc:"SASL is on as soon as a mechanism is set."`
 }
-
-type tlsSettings struct {
-	Enabled    bool   `yaml:"enabled" default:"false" doc:"TLS with the system's certificates; the other keys turn it on too."`
-	CAFile     string `yaml:"ca_file" default:"" doc:"Certificates in PEM form that the brokers' are signed by; the system's if empty."`
-	CertFile   string `yaml:"cert_file" default:"" doc:"The client's certificate in PEM form, for mutual TLS."`
-	KeyFile    string `yaml:"key_file" default:"" doc:"The key of cert_file."`
-	ServerName string `yaml:"server_name" default:"" doc:"Name to expect in the brokers' certificates instead of their addresses."`
-}
-
-func (t tlsSettings) on() bool { return t != tlsSettings{} }
 
 type saslSettings struct {
 	Mechanism    string `yaml:"mechanism" default:"" enum:"PLAIN|SCRAM-SHA-256|SCRAM-SHA-512" doc:"How the processor proves who it is; no SASL if empty."`
 	Username     string `yaml:"username" default:"" doc:"User of the mechanism."`
 	PasswordFile string `yaml:"password_file" default:"" doc:"File that holds the password."`
-}
-
-type registrySettings struct {
-	URL          string `yaml:"url" required:"true" example:"http://127.0.0.1:8081" doc:"URL of the registry; a comma-separated list fails over."`
-	Username     string `yaml:"username" default:"" doc:"User of HTTP basic authentication."`
-	PasswordFile string `yaml:"password_file" default:"" doc:"File that holds the password; read at each request."`
 }
 
 type sourceSettings struct {

@@ -8,11 +8,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tailrace/tailrace/internal/cli"
 	"github.com/tailrace/tailrace/internal/config"
 	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/processors"
@@ -23,28 +23,15 @@ import (
 // This file turns the configuration's sections into the configurations of the
 // parts, one method each.
 
-func secretFile(key, file string) (string, error) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", key, err)
-	}
-	return strings.TrimSpace(string(b)), nil
+// shared is what a section kafka has in both programs.
+func (k *kafkaSettings) shared() cli.Kafka {
+	return cli.Kafka{Brokers: k.Brokers, TLS: k.TLS, SASL: cli.SASL{
+		Mechanism: k.SASL.Mechanism, Username: k.SASL.Username, PasswordFile: k.SASL.PasswordFile,
+	}}
 }
 
 func (s *settings) kafkaConfig() (kafka.Config, error) {
-	k := &s.Kafka
-	c := kafka.Config{Brokers: k.Brokers, ClientID: "tailrace-processor-" + s.Name}
-	if k.TLS.on() {
-		c.TLS = &kafka.TLS{CAFile: k.TLS.CAFile, CertFile: k.TLS.CertFile, KeyFile: k.TLS.KeyFile, ServerName: k.TLS.ServerName}
-	}
-	if k.SASL.Mechanism != "" {
-		password, err := secretFile("kafka.sasl.password_file", k.SASL.PasswordFile)
-		if err != nil {
-			return c, err
-		}
-		c.SASL = &kafka.SASL{Mechanism: k.SASL.Mechanism, Username: k.SASL.Username, Password: password}
-	}
-	return c, nil
+	return s.Kafka.shared().Connection("tailrace-processor-" + s.Name)
 }
 
 func (s *settings) consumerConfig(connection kafka.Config, owner kafka.Owner, log *slog.Logger) kafka.ConsumerConfig {
@@ -78,13 +65,8 @@ func (c schemas) SchemaByID(ctx context.Context, id int) (string, error) {
 }
 
 func (s *settings) schemas(reg prometheus.Registerer) (schemas, error) {
-	urls, err := registry.ParseURLs(s.Registry.URL)
-	if err != nil {
-		return schemas{}, err
-	}
-	return schemas{registry.New(registry.Config{
-		URLs: urls, Username: s.Registry.Username, PasswordFile: s.Registry.PasswordFile, Observe: registry.Metrics(reg, "processor"),
-	})}, nil
+	client, err := s.Registry.Client(registry.Metrics(reg, "processor"))
+	return schemas{client}, err
 }
 
 // runtimeConfig is the pipeline without its outside parts.

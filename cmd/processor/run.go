@@ -25,11 +25,11 @@ look at is stopped, the others go on, and /readyz says why.`,
 		Example: "  processor run -c processor.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := g.logger()
+			log, err := g.Logger()
 			if err != nil {
 				return err
 			}
-			s, file, err := g.load()
+			s, file, err := g.Load()
 			if err != nil {
 				return err
 			}

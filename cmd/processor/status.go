@@ -20,17 +20,13 @@ func newStatusCommand(g *globals) *cobra.Command {
 		Example: "  processor status -c processor.yaml\n  processor status -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, err := g.out()
-			if err != nil {
-				return err
-			}
-			s, _, err := g.load()
+			out, s, _, err := g.Open()
 			if err != nil {
 				return err
 			}
 			answer, err := ops.Client{Listen: s.Ops.Listen, TokenFile: s.Ops.TokenFile}.Get(cmd.Context(), "/status")
 			if errors.Is(err, ops.ErrNobody) {
-				return fmt.Errorf("%w; start it with: processor run -c %s", err, g.config)
+				return fmt.Errorf("%w; start it with: processor run -c %s", err, g.Config)
 			}
 			if err != nil {
 				return err

@@ -1,15 +1,14 @@
 package main
 
 import (
-	"net"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/internal/cli"
 	"github.com/tailrace/tailrace/internal/config"
-	"github.com/tailrace/tailrace/schema/registry"
 	"github.com/tailrace/tailrace/sinks/postgres"
 )
 
@@ -70,33 +69,7 @@ func parseStart(s string) (at time.Time, lsn bool, err error) {
 
 // Validate checks addresses, and that what belongs together is there.
 func (k *kafkaSettings) Validate(report config.Report) {
-	if len(k.Brokers) == 0 {
-		report("brokers", "want at least one host:port")
-	}
-	for i, broker := range k.Brokers {
-		if host, port, err := net.SplitHostPort(broker); err != nil || host == "" || port == "" {
-			report("brokers["+strconv.Itoa(i)+"]", "want host:port, such as 127.0.0.1:9092")
-		}
-	}
-	if (k.TLS.CertFile == "") != (k.TLS.KeyFile == "") {
-		report("tls", "want cert_file and key_file together")
-	}
-	if k.SASL.Mechanism == "" && (k.SASL.Username != "" || k.SASL.PasswordFile != "") {
-		report("sasl.mechanism", "is missing beside username and password_file; want PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512")
-	}
-	if k.SASL.Mechanism != "" && (k.SASL.Username == "" || k.SASL.PasswordFile == "") {
-		report("sasl", "want username and password_file with a mechanism")
-	}
-}
-
-// Validate checks each URL of the list.
-func (r *registrySettings) Validate(report config.Report) {
-	if _, err := registry.ParseURLs(r.URL); err != nil {
-		report("url", "%s", err)
-	}
-	if r.Username == "" && r.PasswordFile != "" {
-		report("username", "is missing beside password_file")
-	}
+	k.shared().Validate(report)
 }
 
 // Validate checks what the sink itself would refuse.
@@ -117,10 +90,5 @@ func (p *postgresSink) Validate(report config.Report) {
 
 // Validate checks the address.
 func (o *opsSettings) Validate(report config.Report) {
-	if o.Listen == "" {
-		return
-	}
-	if _, port, err := net.SplitHostPort(o.Listen); err != nil || port == "" {
-		report("listen", "want host:port, such as 127.0.0.1:9465, or nothing")
-	}
+	cli.ValidateListen(report, o.Listen, "127.0.0.1:9465")
 }

@@ -2,18 +2,15 @@ package main
 
 import (
 	"errors"
-	"fmt"
+
+	"github.com/tailrace/tailrace/internal/cli"
 )
 
 // available refuses what the configuration knows and this version does not do
 // yet. Going on without it would publish other records than asked for.
 func (s *settings) available() error {
-	var missing []error
-	need := func(set bool, key string, value any) {
-		if set {
-			missing = append(missing, fmt.Errorf("%s: %v is not in this version; leave the key out", key, value))
-		}
-	}
+	var missing cli.Missing
+	need := missing.Need
 	need(s.Delivery != "exactly_once", "delivery", s.Delivery)
 	need(s.Kafka.Partitioner != "key_body", "kafka.partitioner", s.Kafka.Partitioner)
 	need(s.Registry.OnIncompatible != "stop", "registry.on_incompatible", s.Registry.OnIncompatible)

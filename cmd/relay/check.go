@@ -26,11 +26,7 @@ refuse too; with --strict, a warning.`,
 		Example: "  relay check -c relay.yaml\n  relay check --strict -o json\n  relay check --grants | psql",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, err := g.out()
-			if err != nil {
-				return err
-			}
-			s, _, err := g.load()
+			out, s, _, err := g.Open()
 			if err != nil {
 				return err
 			}
@@ -86,7 +82,7 @@ func (s *settings) checkKafka(ctx context.Context, tables []*cdc.Table) []cdc.Fi
 }
 
 func (s *settings) checkRegistry(ctx context.Context, tables []*cdc.Table) []cdc.Finding {
-	client, err := s.registryClient(nil)
+	client, err := s.Registry.shared().Client(nil)
 	if err != nil {
 		return []cdc.Finding{{Level: cdc.LevelError, Name: "registry", What: err.Error(), Remedy: "correct registry.url"}}
 	}

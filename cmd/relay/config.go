@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/tailrace/tailrace/internal/cli"
 	"github.com/tailrace/tailrace/internal/config"
 )
 
@@ -68,23 +69,13 @@ type columnSettings struct {
 
 type kafkaSettings struct {
 	Brokers      []string      `yaml:"brokers" required:"true" example:"[127.0.0.1:9092]" doc:"Addresses to begin with, host:port."`
-	TLS          tlsSettings   `yaml:"tls" doc:"TLS is on as soon as one of these is set."`
+	TLS          cli.TLS       `yaml:"tls" doc:"TLS is on as soon as one of these is set."`
 	SASL         saslSettings  `yaml:"sasl" doc:"SASL is on as soon as a mechanism is set."`
 	Topics       topicSettings `yaml:"topics" doc:"The data topics."`
 	Compression  string        `yaml:"compression" default:"lz4" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of the batches."`
 	Partitioner  string        `yaml:"partitioner" default:"key_body" enum:"key_body|debezium" doc:"key_body hashes the Avro key without the schema id, so that a new schema moves no row to another partition. debezium hashes all key bytes."`
 	SingleBroker bool          `yaml:"single_broker" default:"false" doc:"Accept topics with fewer than three replicas."`
 }
-
-type tlsSettings struct {
-	Enabled    bool   `yaml:"enabled" default:"false" doc:"TLS with the system's certificates; the other keys turn it on too."`
-	CAFile     string `yaml:"ca_file" default:"" doc:"Certificates in PEM form that the brokers' are signed by; the system's if empty."`
-	CertFile   string `yaml:"cert_file" default:"" doc:"The client's certificate in PEM form, for mutual TLS."`
-	KeyFile    string `yaml:"key_file" default:"" doc:"The key of cert_file."`
-	ServerName string `yaml:"server_name" default:"" doc:"Name to expect in the brokers' certificates instead of their addresses."`
-}
-
-func (t tlsSettings) on() bool { return t != tlsSettings{} }
 
 type saslSettings struct {
 	Mechanism    string `yaml:"mechanism" default:"" enum:"PLAIN|SCRAM-SHA-256|SCRAM-SHA-512" doc:"How the relay proves who it is; no SASL if empty."`

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"os"
 	"os/exec"
 	"strings"
 	"time"
@@ -14,10 +13,10 @@ import (
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/cdc/postgres"
+	"github.com/tailrace/tailrace/internal/cli"
 	"github.com/tailrace/tailrace/internal/ops"
 	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/schema"
-	"github.com/tailrace/tailrace/schema/registry"
 )
 
 // This file turns the configuration's sections into the configurations of the
@@ -36,7 +35,7 @@ func (s *settings) postgresConfig(log *slog.Logger) postgres.Config {
 func (p *postgresSettings) password() func(context.Context) (string, error) {
 	switch {
 	case p.PasswordFile != "":
-		return func(context.Context) (string, error) { return secretFile("postgres.password_file", p.PasswordFile) }
+		return func(context.Context) (string, error) { return cli.Secret("postgres.password_file", p.PasswordFile) }
 	case len(p.PasswordCommand) > 0:
 		return func(ctx context.Context) (string, error) {
 			ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -51,28 +50,15 @@ func (p *postgresSettings) password() func(context.Context) (string, error) {
 	return nil
 }
 
-func secretFile(key, file string) (string, error) {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", key, err)
-	}
-	return strings.TrimSpace(string(b)), nil
+// shared is what a section kafka has in both programs.
+func (k *kafkaSettings) shared() cli.Kafka {
+	return cli.Kafka{Brokers: k.Brokers, TLS: k.TLS, SASL: cli.SASL{
+		Mechanism: k.SASL.Mechanism, Username: k.SASL.Username, PasswordFile: k.SASL.PasswordFile,
+	}}
 }
 
 func (s *settings) kafkaConfig() (kafka.Config, error) {
-	k := &s.Kafka
-	c := kafka.Config{Brokers: k.Brokers, ClientID: "tailrace-relay-" + s.Name}
-	if k.TLS.on() {
-		c.TLS = &kafka.TLS{CAFile: k.TLS.CAFile, CertFile: k.TLS.CertFile, KeyFile: k.TLS.KeyFile, ServerName: k.TLS.ServerName}
-	}
-	if k.SASL.Mechanism != "" {
-		password, err := secretFile("kafka.sasl.password_file", k.SASL.PasswordFile)
-		if err != nil {
-			return c, err
-		}
-		c.SASL = &kafka.SASL{Mechanism: k.SASL.Mechanism, Username: k.SASL.Username, Password: password}
-	}
-	return c, nil
+	return s.Kafka.shared().Connection("tailrace-relay-" + s.Name)
 }
 
 func (s *settings) publisherConfig(c kafka.Config) kafka.PublisherConfig {
@@ -92,12 +78,9 @@ func (s *settings) publisherConfig(c kafka.Config) kafka.PublisherConfig {
 	return out
 }
 
-func (s *settings) registryClient(observe func(string, int, time.Duration)) (*registry.Client, error) {
-	urls, err := registry.ParseURLs(s.Registry.URL)
-	if err != nil {
-		return nil, err
-	}
-	return registry.New(registry.Config{URLs: urls, Username: s.Registry.Username, PasswordFile: s.Registry.PasswordFile, Observe: observe}), nil
+// shared is what a section registry has in both programs.
+func (r *registrySettings) shared() cli.Registry {
+	return cli.Registry{URL: r.URL, Username: r.Username, PasswordFile: r.PasswordFile}
 }
 
 func (s *settings) schemaSettings() schema.Settings {

@@ -27,11 +27,11 @@ code 3 instead).`,
 		Example: "  relay run -c relay.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			log, err := g.logger()
+			log, err := g.Logger()
 			if err != nil {
 				return err
 			}
-			s, _, err := g.load()
+			s, _, err := g.Load()
 			if err != nil {
 				return err
 			}
@@ -49,7 +49,7 @@ func run1(ctx context.Context, s *settings, log *slog.Logger) error {
 	state := newStatus()
 	reg := ops.NewRegistry("relay")
 	m := newMetrics(reg, state)
-	schemas, err := s.registryClient(registry.Metrics(reg, "relay"))
+	schemas, err := s.Registry.shared().Client(registry.Metrics(reg, "relay"))
 	if err != nil {
 		return err
 	}

@@ -24,15 +24,15 @@ there, it asks PostgreSQL itself how the slot stands.`,
 		Example: "  relay status -c relay.yaml\n  relay status -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out, err := g.out()
+			out, err := g.Out()
 			if err != nil {
 				return err
 			}
-			log, err := g.logger()
+			log, err := g.Logger()
 			if err != nil {
 				return err
 			}
-			s, _, err := g.load()
+			s, _, err := g.Load()
 			if err != nil {
 				return err
 			}

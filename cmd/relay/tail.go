@@ -30,7 +30,7 @@ It follows until it is stopped.`,
 		Example: "  relay tail orders -n 10\n  relay tail --from end --table\n  relay tail shop.public.orders --until-end -o json | jq .after",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, topics []string) error {
-			out, err := g.out()
+			out, err := g.Out()
 			if err != nil {
 				return err
 			}
@@ -38,7 +38,7 @@ It follows until it is stopped.`,
 			if err != nil {
 				return err
 			}
-			s, _, err := g.load()
+			s, _, err := g.Load()
 			if err != nil {
 				return err
 			}
@@ -81,7 +81,7 @@ func (s *settings) tail(ctx context.Context, c kafka.TailConfig, flags tailFlags
 			c.Also = append(c.Also, o.Topic)
 		}
 	}
-	client, err := s.registryClient(nil)
+	client, err := s.Registry.shared().Client(nil)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ var arrows = []struct {
 	{"processors/state", []string{"cdc"}},
 	{"processors/…", []string{"cdc", "schema", "sinks", "processors", "processors/state"}},
 	{"internal/embedded/…", []string{"cdc", "schema", "internal/embedded/…"}},
+	{"internal/cli", []string{"internal/config", "internal/ops", "kafka", "schema/registry"}},
 	{"internal/…", []string{"cdc", "internal/embedded/…"}},
 	{"cmd/relay", []string{"cdc", "cdc/…", "schema", "schema/…", "kafka", "internal/…"}},
 	{"cmd/processor", []string{"cdc", "schema", "schema/…", "kafka", "sinks", "sinks/…", "processors", "processors/…", "internal/…"}},
@@ -45,7 +46,7 @@ var homes = []struct {
 	{"github.com/jackc/pglogrepl", "package cdc/postgres is the only one that replicates; add what you need there", []string{"cdc/postgres", "bench", "bench/…"}},
 	{"github.com/riferrei/srclient", "package schema/registry is the only one that asks the registry; add what you need there", []string{"schema/registry"}},
 	{"github.com/goccy/go-yaml", "package internal/config is the only one that reads YAML", []string{"internal/config"}},
-	{"github.com/spf13/cobra", "flags and commands belong into cmd", []string{"cmd/…"}},
+	{"github.com/spf13/cobra", "flags and commands belong into cmd; internal/cli has what the programs share", []string{"cmd/…", "internal/cli"}},
 	{"github.com/fergusstrange/embedded-postgres", "only internal/embedded starts servers", []string{"internal/embedded/…"}},
 }
 
