@@ -71,6 +71,7 @@ func TestBadConfigurationIsToldWhole(t *testing.T) {
 func TestBrokerAndRegistryAwayAreWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
+	s.ownRegistry()
 	s.sql(`CREATE TABLE t (id int PRIMARY KEY)`, `INSERT INTO t VALUES (1)`)
 	url := s.registry.URL()
 	if err := s.registry.Close(); err != nil {

@@ -12,6 +12,7 @@ import (
 func TestBrokerAwayInTheMiddleIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
+	s.ownBroker()
 	s.sql(`CREATE TABLE t (id int PRIMARY KEY)`, `INSERT INTO t VALUES (1)`)
 	file, ops := s.relayConfig("")
 	p := start(t, ops, "relay", "run", "-c", file)
@@ -75,6 +76,7 @@ func TestAStoppingServerIsNotHeldUpByADeadBroker(t *testing.T) {
 		}
 	})
 	s := newStackOn(t, server.URL("shop"))
+	s.ownBroker()
 	s.sql(`CREATE TABLE t (id int PRIMARY KEY, note text)`)
 	file, ops := s.relayConfig("")
 	p := start(t, ops, "relay", "run", "-c", file)

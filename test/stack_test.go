@@ -5,12 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,19 +18,17 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tailrace/tailrace/internal/embedded/broker"
 	"github.com/tailrace/tailrace/internal/embedded/pgtest"
-	"github.com/tailrace/tailrace/internal/embedded/registry"
 )
 
-// stack is a database, a broker and a registry of a test's own.
+// stack is a database of a test's own, with a broker and a registry.
 type stack struct {
 	t        *testing.T
-	name     string // of the relay, unique on the server
+	name     string // of the relay, unique on the servers
 	dir      string
 	database string // URL
-	broker   *broker.Broker
-	registry *registry.Server
+	broker   brokerServer
+	registry registryServer
 }
 
 func newStack(t *testing.T) *stack {
@@ -46,19 +44,9 @@ func newStackOn(t *testing.T, database string) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.name = "shop_" + conf.Database
-	if s.broker, err = broker.Start(broker.Config{DataDir: filepath.Join(s.dir, "broker")}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.broker.Close() })
-	if s.registry, err = registry.Start(registry.Config{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.registry.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	// A broker that is not the test's own lives longer than the test.
+	s.name = fmt.Sprintf("shop_%s_%08x", conf.Database, rand.Uint32())
+	s.startParts()
 	return s
 }
 
@@ -269,31 +257,4 @@ func await(t *testing.T, ok func() (bool, string)) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-// restartRegistry brings a registry back where it was.
-func (s *stack) restartRegistry(url string) {
-	s.t.Helper()
-	var err error
-	if s.registry, err = registry.Start(registry.Config{Port: port(s.t, url)}); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// restartBroker brings the broker back where it was, with what it had.
-func (s *stack) restartBroker(addr string) {
-	s.t.Helper()
-	var err error
-	if s.broker, err = broker.Start(broker.Config{Port: port(s.t, addr), DataDir: filepath.Join(s.dir, "broker")}); err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-func port(t *testing.T, addr string) int {
-	t.Helper()
-	n, err := strconv.Atoi(addr[strings.LastIndex(addr, ":")+1:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
 }

@@ -120,7 +120,7 @@ tailrace is copying shop (PostgreSQL) through the broker to warehouse (PostgreSQ
 
   source      psql {{.Source}}
   sink        psql {{.Sink}}
-  records     {{.Bin}}/relay tail shop.public.orders -c {{.Dir}}/relay.yaml
+  records     {{.Bin}}/relay tail {{.Name}}.public.orders -c {{.Dir}}/relay.yaml
   relay       {{.Bin}}/relay status -c {{.Dir}}/relay.yaml
   processor   {{.Bin}}/processor status -c {{.Dir}}/processor.yaml
   broker      kcat -b {{.Kafka}} -L
@@ -135,7 +135,7 @@ Ctrl-C stops everything and removes it.
 // explain prints how to look at each part.
 func (s *stack) explain(stdout io.Writer, bin string) error {
 	return explanation.Execute(stdout, map[string]string{
-		"Source": s.source(), "Sink": s.sink(), "Kafka": s.broker.Addr(), "Registry": s.registry.URL(),
+		"Source": s.source(), "Sink": s.sink(), "Kafka": s.kafka, "Registry": s.registryURL, "Name": s.name,
 		"RelayOps": s.relayOps, "ProcOps": s.procOps, "Bin": nearer(bin), "Dir": nearer(s.dir),
 	})
 }

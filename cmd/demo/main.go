@@ -34,6 +34,9 @@ type options struct {
 	kafkaPort       int
 	registryPort    int
 	postgresVersion string
+
+	kafka    string // host:port; "": an embedded broker
+	registry string // URL; "": an embedded registry
 }
 
 // The ports of --services and of the demo without --check.
@@ -118,6 +121,8 @@ func command(do func(options) error) *cobra.Command {
 	f.IntVar(&o.kafkaPort, "kafka-port", kafkaPort, "port of the broker")
 	f.IntVar(&o.registryPort, "registry-port", registryPort, "port of the schema registry")
 	f.StringVar(&o.postgresVersion, "postgres-version", "", "version of PostgreSQL, 14 to 18 or in full (default a tried one)")
+	f.StringVar(&o.kafka, "kafka", "", "host:port of a broker to use instead of an embedded one; the topics stay there")
+	f.StringVar(&o.registry, "registry", "", "URL of a schema registry to use instead of an embedded one; the subjects stay there")
 	f.StringVar(&o.bin, "bin", binFolder(), "folder with the relay and processor binaries")
 	return cmd
 }

@@ -26,14 +26,17 @@ const (
 // services are the three services that relay and processor need.
 type services struct {
 	postgres *postgres.Server
-	broker   *broker.Broker
-	registry *registry.Server
+	broker   *broker.Broker   // nil: somebody else's
+	registry *registry.Server // nil: somebody else's
+
+	kafka       string // host:port
+	registryURL string
 }
 
-// startServices returns when all answer. dir gets the broker's files. A port of 0
-// takes a free one.
+// startServices returns when those that it starts answer. dir gets the broker's
+// files. A port of 0 takes a free one.
 func startServices(ctx context.Context, o options, dir string, stderr io.Writer) (*services, error) {
-	s := &services{}
+	s := &services{kafka: o.kafka, registryURL: o.registry}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		s.postgres, err = postgres.Start(ctx, postgres.Config{
@@ -45,15 +48,27 @@ func startServices(ctx context.Context, o options, dir string, stderr io.Writer)
 		return err
 	})
 	g.Go(func() (err error) {
+		if o.kafka != "" {
+			return nil
+		}
 		s.broker, err = broker.Start(broker.Config{Port: o.kafkaPort, DataDir: filepath.Join(dir, "kafka")})
 		return err
 	})
 	g.Go(func() (err error) {
+		if o.registry != "" {
+			return nil
+		}
 		s.registry, err = registry.Start(registry.Config{Port: o.registryPort})
 		return err
 	})
 	if err := waitWithNotice(g.Wait, 2*time.Second, stderr, "starting PostgreSQL, broker and schema registry …"); err != nil {
 		return nil, errors.Join(err, s.stop())
+	}
+	if s.broker != nil {
+		s.kafka = s.broker.Addr()
+	}
+	if s.registry != nil {
+		s.registryURL = s.registry.URL()
 	}
 	return s, nil
 }
@@ -99,7 +114,7 @@ func runServices(ctx context.Context, o options, stdout, stderr io.Writer) error
 		Postgres string `json:"postgres"`
 		Kafka    string `json:"kafka"`
 		Registry string `json:"registry"`
-	}{s.source(), s.broker.Addr(), s.registry.URL()})
+	}{s.source(), s.kafka, s.registryURL})
 	if err == nil {
 		_, err = fmt.Fprintf(stdout, "%s\n", line)
 	}

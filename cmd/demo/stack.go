@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,8 @@ import (
 type stack struct {
 	*services
 	dir       string // with configurations and logs
+	name      string // of the relay
+	group     string // name of the processor
 	relay     *program
 	processor *program
 	relayOps  string // host:port
@@ -45,9 +48,15 @@ func startStack(ctx context.Context, o options, dir, data string, opsPorts [2]in
 	st := &stack{
 		services: s,
 		dir:      dir,
+		name:     "shop",
+		group:    "warehouse",
 		relayOps: fmt.Sprintf("127.0.0.1:%d", opsPorts[0]),
 		procOps:  fmt.Sprintf("127.0.0.1:%d", opsPorts[1]),
 		stderr:   stderr,
+	}
+	if o.kafka != "" || o.registry != "" { // where an earlier demo has left its topics
+		suffix := fmt.Sprintf("_%08x", rand.Uint32())
+		st.name, st.group = st.name+suffix, st.group+suffix
 	}
 	if err := st.configure(o.bin); err != nil {
 		return nil, errors.Join(err, s.stop())
@@ -56,7 +65,7 @@ func startStack(ctx context.Context, o options, dir, data string, opsPorts [2]in
 }
 
 const relayYAML = `# Written by the demo; gone when it ends.
-name: shop
+name: {{.Name}}
 postgres:
   url: {{.Source}}
 kafka:
@@ -71,13 +80,13 @@ ops: {listen: {{.RelayOps}}}
 `
 
 const processorYAML = `# Written by the demo; gone when it ends.
-name: warehouse
+name: {{.Group}}
 kafka:
   brokers: [{{.Kafka}}]
 registry:
   url: {{.Registry}}
 source:
-  topics_pattern: '^shop\.public\..*'
+  topics_pattern: '^{{.Name}}\.public\..*'
 sink:
   postgres:
     url: {{.Sink}}
@@ -91,8 +100,8 @@ ops: {listen: {{.ProcOps}}}
 // configure writes relay.yaml and processor.yaml.
 func (s *stack) configure(bin string) error {
 	values := map[string]string{
-		"Source": s.source(), "Sink": s.sink(), "Kafka": s.broker.Addr(), "Registry": s.registry.URL(),
-		"RelayOps": s.relayOps, "ProcOps": s.procOps,
+		"Source": s.source(), "Sink": s.sink(), "Kafka": s.kafka, "Registry": s.registryURL,
+		"RelayOps": s.relayOps, "ProcOps": s.procOps, "Name": s.name, "Group": s.group,
 	}
 	for name, text := range map[string]string{"relay.yaml": relayYAML, "processor.yaml": processorYAML} {
 		var b strings.Builder
