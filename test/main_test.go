@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/tailrace/tailrace/internal/embedded/pgtest"
@@ -15,21 +14,21 @@ import (
 // bin is the folder of the binaries under test.
 var bin string
 
-func TestMain(m *testing.M) {
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "tailrace-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		return 1
 	}
+	defer os.RemoveAll(dir)
 	bin = dir
-	for _, name := range []string{"relay"} {
-		build := exec.Command("go", "build", "-o", filepath.Join(dir, name), "github.com/tailrace/tailrace/cmd/"+name)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build %s: %v\n%s", name, err, out)
-			os.Exit(1)
-		}
+	build := exec.Command("go", "build", "-o", dir, "github.com/tailrace/tailrace/cmd/relay")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build the relay: %v\n%s", err, out)
+		return 1
 	}
-	defer os.RemoveAll(dir) // pgtest.Main exits; the folder is small and in the system's temporary folder
-	pgtest.Main(m)
+	return pgtest.Run(m)
 }

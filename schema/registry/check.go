@@ -18,7 +18,8 @@ type Candidate struct {
 // Check reports whether the registry answers and takes the candidates. With
 // mustExist they have to be there already, since nothing registers them.
 func Check(ctx context.Context, c *Client, candidates []Candidate, mustExist bool) []cdc.Finding {
-	if err := c.Ping(ctx); err != nil && !errors.Is(err, ErrNotFound) {
+	level, err := c.level(ctx)
+	if err != nil {
 		f := cdc.Finding{Level: cdc.LevelError, Name: "registry", What: err.Error(), Remedy: "start the registry, or correct registry.url"}
 		if errors.Is(err, ErrAuth) {
 			f.Remedy = "set registry.username and registry.password_file"
@@ -26,6 +27,12 @@ func Check(ctx context.Context, c *Client, candidates []Candidate, mustExist boo
 		return []cdc.Finding{f}
 	}
 	findings := []cdc.Finding{{Level: cdc.LevelInfo, Name: "registry", What: "the registry answers at " + strings.Join(c.urls(), ", ")}}
+	if level == "" || level == "NONE" {
+		findings = append(findings, cdc.Finding{
+			Level: cdc.LevelWarning, Name: "compatibility", What: "the registry takes any schema (compatibility NONE): a change that consumers cannot read is published",
+			Remedy: `set its level, as in: curl -X PUT -H 'Content-Type: application/json' -d '{"compatibility":"BACKWARD"}' ` + strings.TrimSuffix(c.urls()[0], "/") + "/config",
+		})
+	}
 	for _, candidate := range candidates {
 		if f, found := c.checkCandidate(ctx, candidate, mustExist); found {
 			findings = append(findings, f)
@@ -41,7 +48,7 @@ func (c *Client) checkCandidate(ctx context.Context, candidate Candidate, mustEx
 			return cdc.Finding{
 				Level: cdc.LevelError, Name: "schema",
 				What:   fmt.Sprintf("subject %s does not have the schema that its table needs, and registry.auto_register is off", candidate.Subject),
-				Remedy: "register what relay schema show prints, or set registry.auto_register: true",
+				Remedy: "register it, or set registry.auto_register: true",
 			}, true
 		}
 		return unasked(candidate, err)

@@ -222,7 +222,21 @@ func (c *Client) compatible(ctx context.Context, subject, schema string, rewrite
 
 // Ping tells whether the registry answers, with these credentials.
 func (c *Client) Ping(ctx context.Context) error {
+	_, err := c.level(ctx)
+	return err
+}
+
+// level is the compatibility level of subjects that have none of their own; ""
+// where the registry has none.
+func (c *Client) level(ctx context.Context) (string, error) {
 	t := &trip{ctx: ctx, operation: "ping"}
-	_, err := c.call(t).GetGlobalCompatibilityLevel()
-	return t.outcome("ping", "config", err)
+	level, err := c.call(t).GetGlobalCompatibilityLevel()
+	err = t.outcome("ping", "config", err)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil // it answered
+	}
+	if err != nil || level == nil {
+		return "", err
+	}
+	return string(*level), nil
 }

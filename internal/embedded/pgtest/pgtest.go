@@ -66,7 +66,11 @@ func NewDatabase(t testing.TB) string {
 }
 
 // Main runs the tests, stops the server if one was started, and exits.
-func Main(m *testing.M) {
+func Main(m *testing.M) { os.Exit(Run(m)) }
+
+// Run is Main without the exit, for a TestMain that has something of its own to
+// clean up; it returns the exit code.
+func Run(m *testing.M) int {
 	code := m.Run()
 	if shared != nil {
 		if err := shared.Stop(); err != nil {
@@ -74,5 +78,5 @@ func Main(m *testing.M) {
 			code = 1
 		}
 	}
-	os.Exit(code)
+	return code
 }
