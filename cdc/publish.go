@@ -172,7 +172,7 @@ func (r *Relay) record(rt *route, pos Position, key, other []Value, half KeyHalf
 	b.Buf = pos.Append(b.Buf)
 	rec.Pos = len(b.Buf) - at
 	at = len(b.Buf)
-	b.Buf = appendUnavailable(b.Buf, rt.table, r.env.Before, r.env.After)
+	b.Buf = AppendUnavailable(b.Buf, rt.table, r.env.Before, r.env.After)
 	rec.Unavailable = len(b.Buf) - at
 	if other != nil {
 		at = len(b.Buf)
@@ -206,24 +206,4 @@ func keyChanged(t *Table, old, row []Value) bool {
 		}
 	}
 	return false
-}
-
-// appendUnavailable lists the columns whose value the WAL did not carry, as
-// before.<column> and after.<column>, comma-separated.
-func appendUnavailable(dst []byte, t *Table, before, after []Value) []byte {
-	start := len(dst)
-	add := func(prefix string, row []Value, state State) {
-		for i := range row {
-			if row[i].State != state {
-				continue
-			}
-			if len(dst) > start {
-				dst = append(dst, ',')
-			}
-			dst = append(append(dst, prefix...), t.Columns[i].Name...)
-		}
-	}
-	add("before.", before, Absent)
-	add("after.", after, Unchanged)
-	return dst
 }

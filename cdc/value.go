@@ -37,3 +37,26 @@ func FillUnchanged(row, old []Value) {
 		}
 	}
 }
+
+// AppendUnavailable appends the text of the header tailrace.unavailable: the
+// columns whose value the WAL did not carry, as before.<column> and
+// after.<column> with commas between them; nothing when every value is there.
+func AppendUnavailable(dst []byte, t *Table, before, after []Value) []byte {
+	dst, some := appendMissing(dst, t, "before.", before, false)
+	dst, _ = appendMissing(dst, t, "after.", after, some)
+	return dst
+}
+
+func appendMissing(dst []byte, t *Table, prefix string, row []Value, some bool) ([]byte, bool) {
+	for i := range row {
+		if s := row[i].State; s != Unchanged && s != Absent {
+			continue
+		}
+		if some {
+			dst = append(dst, ',')
+		}
+		dst = append(append(dst, prefix...), t.Columns[i].Name...)
+		some = true
+	}
+	return dst, some
+}

@@ -156,7 +156,7 @@ func (w *world) change(t *cdc.Table, n int, op cdc.Op, row ...cdc.Value) record 
 		w.t.Fatal(err)
 	}
 	r := record{pos: at(n).String(), key: key, value: value}
-	if h := schema.AppendUnavailable(nil, t, e.Before, e.After); len(h) > 0 {
+	if h := cdc.AppendUnavailable(nil, t, e.Before, e.After); len(h) > 0 {
 		r.headers = append(r.headers, kgo.RecordHeader{Key: cdc.HeaderUnavailable, Value: h})
 	}
 	return r

@@ -220,7 +220,7 @@ func TestUnavailableHeader(t *testing.T) {
 	}
 	before[0] = text("1")
 	after[8].State = cdc.Unchanged
-	header := string(AppendUnavailable(nil, table, before, after))
+	header := string(cdc.AppendUnavailable(nil, table, before, after))
 	const want = "before.email,before.rank,before.balance,before.ratio,before.tier,before.created,before.touched,before.tags,after.tags"
 	if header != want {
 		t.Errorf("got %s", header)
