@@ -34,10 +34,11 @@ test-real: ## The same promises against Apache Kafka, a real registry and Postgr
 	$(BUILD) -o bin/ ./cmd/relay ./cmd/processor ./cmd/demo ./test/real
 	@exec bin/real $(ARGS)
 
-lint: ## Checks formatting, go vet, staticcheck
+lint: ## Checks formatting, go vet, go.mod, staticcheck
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')) && \
 	if [ -n "$$files" ]; then echo "not formatted, run gofmt -w on:"; echo "$$files"; exit 1; fi
 	$(GO) vet ./...
+	$(GO) mod tidy -diff
 	$(GO) tool -modfile=tools.mod staticcheck ./...
 
 generate: ## Makes generated documents and samples again
