@@ -68,12 +68,22 @@ func (r *Relay) Stream(ctx context.Context) error {
 			continue
 		}
 		if ctx.Err() != nil {
-			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime(ctx))
 			defer cancel()
 			return errors.Join(ctx.Err(), r.commit(drain))
 		}
 		return err
 	}
+}
+
+// drainTime is how long the last commit may take: long when a person has asked the
+// relay to stop, short when it was interrupted for a reason of its own, such as a
+// server that shuts down and waits for us while Kafka is away.
+func drainTime(ctx context.Context) time.Duration {
+	if context.Cause(ctx) == ctx.Err() {
+		return 10 * time.Second
+	}
+	return time.Second
 }
 
 // wait is how long the loop may wait for the next event: a moment when a Kafka
