@@ -79,17 +79,18 @@ type snapshotRun struct {
 	heldLast bool   // it is its table's last
 	row      []Value
 	buf      []byte
-	rows     uint64 // of the table that is being read
+	route    *route // of the table that is being read
+	rows     uint64 // of it
 	finished []*Table
 }
 
 func (s *snapshotRun) table(ctx context.Context, src SnapshotSource, i int, t *Table) error {
 	r := s.relay
-	rt, err := r.route(ctx, t)
-	if err != nil {
+	var err error
+	if s.route, err = r.route(ctx, t); err != nil {
 		return err
 	}
-	if rt.filtered {
+	if s.route.filtered {
 		s.finished = append(s.finished, t)
 		return nil
 	}
@@ -98,7 +99,7 @@ func (s *snapshotRun) table(ctx context.Context, src SnapshotSource, i int, t *T
 		if err := s.emit(ctx, false); err != nil {
 			return err
 		}
-		s.hold(rt, row)
+		s.hold(s.route, row)
 		if s.rows++; s.rows%1000 == 0 {
 			s.report(t.String(), s.rows)
 		}
@@ -141,7 +142,9 @@ func (s *snapshotRun) emit(ctx context.Context, last bool) error {
 		s.number++
 		pos := Position{Epoch: r.epoch, LSN: s.at, Part: s.number}
 		r.env = Envelope{Tx: s.tx, LSN: s.at, Now: now.UnixNano(), Snapshot: s.marker(last, rt)}
+		used := rt // a row that contradicts the table's facts brings another one
 		err := r.encode(ctx, rt, pos, now.UnixNano(), func(rt *route) error {
+			used = rt
 			r.env.Op, r.env.Before, r.env.After = OpRead, nil, s.row
 			return r.record(rt, pos, s.row, nil, WholeRow)
 		})
@@ -149,7 +152,10 @@ func (s *snapshotRun) emit(ctx context.Context, last bool) error {
 			return err
 		}
 		s.any, s.held = true, nil
-		rt.seen++
+		used.seen = rt.seen + 1
+		if s.route == rt {
+			s.route = used
+		}
 		r.tracker.SnapshotRow(s.number)
 	}
 	for _, t := range s.finished {

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // seed is random, printed, and fixed by TAILRACE_SEED.
@@ -309,5 +312,36 @@ func TestKilledDuringTheSnapshotNothingIsLost(t *testing.T) {
 			return has == want, fmt.Sprintf("the topic of %s tells %s, the table has %s", table, has, want)
 		})
 		streamRises(t, got)
+	}
+}
+
+// TestASnapshotLearnsFromARowThatDeniesTheFacts: an enum array's elements are
+// declared without null, so the first row with one makes another version of the
+// table, and the rows behind it use that.
+func TestASnapshotLearnsFromARowThatDeniesTheFacts(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.sql(`CREATE TYPE mood AS ENUM ('sad', 'ok')`, `CREATE TABLE t (id int PRIMARY KEY, m mood[])`,
+		`INSERT INTO t SELECT i, CASE WHEN i > 1 THEN '{ok,NULL}'::mood[] END FROM generate_series(1, 20) i`)
+	file, ops := s.relayConfig("")
+	start(t, ops, "relay", "run", "-c", file).awaitState("streaming")
+	if got := s.read(s.name + ".public.t").count(20); len(got) != 20 {
+		t.Errorf("%d records, want 20", len(got))
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.ConsumeTopics("tailrace."+s.name+".schema"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	versions := 0
+	await(t, func() (bool, string) {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		n := client.PollFetches(ctx).NumRecords()
+		versions += n
+		return versions >= 2 && n == 0, fmt.Sprintf("%d versions", versions)
+	})
+	if versions != 2 {
+		t.Errorf("the schema topic has %d versions of the table, want 2", versions)
 	}
 }
