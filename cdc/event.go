@@ -3,10 +3,9 @@ package cdc
 // Event is what a source read next. It is reused: it and everything it points
 // to except Tx and Table is valid until the next call of Next.
 type Event struct {
-	Kind  EventKind
-	Tx    *Transaction // of Begin, rows and Commit
-	Table *Table       // of a Row
-	Op    Op           // of a Row: OpCreate, OpUpdate or OpDelete
+	Kind EventKind
+	Tx   *Transaction // of Begin, rows and Commit
+	Op   Op           // of a Row: OpCreate, OpUpdate or OpDelete
 	// LSN is the row's own LSN, the end LSN of a Commit, or the position up to
 	// which a Keepalive says that everything has been sent.
 	LSN      LSN

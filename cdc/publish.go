@@ -35,13 +35,13 @@ func (r *Relay) encode(ctx context.Context, rt *route, pos Position, read int64,
 			return err
 		}
 		b := r.batch
-		bytes, records := len(b.Buf), len(b.Records)
+		bytes, records, counts := len(b.Buf), len(b.Records), rt.counts
 		err := write(rt)
 		if err == nil {
 			r.open.records += len(b.Records) - records
 			return nil
 		}
-		b.Buf, b.Records = b.Buf[:bytes], b.Records[:records]
+		b.Buf, b.Records, rt.counts = b.Buf[:bytes], b.Records[:records], counts
 		var fact *FactError
 		var value *ValueError
 		switch {

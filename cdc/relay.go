@@ -54,7 +54,8 @@ func (r *Relay) Resume(p Progress, slotConfirmed LSN) {
 }
 
 // Stream publishes until ctx ends or something fails. When ctx ends, what is
-// complete is committed and confirmed before it returns ctx's error.
+// complete is committed and confirmed before it returns ctx's error; ErrUnconfirmed
+// when that did not succeed.
 func (r *Relay) Stream(ctx context.Context) error {
 	for {
 		ev, err := r.Source.Next(ctx, r.wait())
@@ -70,11 +71,18 @@ func (r *Relay) Stream(ctx context.Context) error {
 		if ctx.Err() != nil {
 			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime(ctx))
 			defer cancel()
-			return errors.Join(ctx.Err(), r.commit(drain))
+			if err := r.commit(drain); err != nil {
+				return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+			}
+			return ctx.Err()
 		}
 		return err
 	}
 }
+
+// ErrUnconfirmed says that a relay stopped with changes under way. They are read
+// again at the next start; none is lost.
+var ErrUnconfirmed = errors.New("the last changes were not confirmed; they are read again at the next start")
 
 // drainTime is how long the last commit may take: long when a person has asked the
 // relay to stop, short when it was interrupted for a reason of its own, such as a
@@ -194,11 +202,8 @@ func (r *Relay) relation(ctx context.Context, ev *Event) error {
 	if err != nil {
 		return err
 	}
-	if old := r.tables[ev.Relation]; old != nil {
-		delete(r.routes, old)
-	}
+	r.retire(r.tables[ev.Relation])
 	r.tables[ev.Relation] = t
-	r.recent = nil
 	return nil
 }
 
@@ -219,14 +224,13 @@ func (r *Relay) row(ctx context.Context, ev *Event) error {
 		return &StopError{What: fmt.Sprintf("a row has another number of columns than its RELATION message (%d)", n),
 			Pos: ev.LSN.String() + " of " + t.String(), Next: "report this with the server's version; restarting the relay reads the transaction again"}
 	}
-	ev.Table = t
 	rt := r.recent
 	if rt == nil || rt.table != t {
 		var err error
 		if rt, err = r.route(ctx, t); err != nil {
 			return err
 		}
-		r.recent, ev.Table = rt, rt.table
+		r.recent = rt
 	}
 	if rt.filtered {
 		rt.skipped++

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 )
 
 // route is where and how the rows of one table version go.
@@ -122,10 +123,22 @@ func (r *Relay) contradicted(ctx context.Context, rt *route, fact *FactError, as
 	if err != nil {
 		return nil, err
 	}
-	delete(r.routes, old)
+	r.retire(old)
 	if r.tables[t.OID] == old {
-		r.tables[t.OID] = t
+		r.tables[t.OID] = rt.table
 	}
 	r.recent = rt
 	return rt, nil
+}
+
+// retire forgets the route of a table version that no row will come with again,
+// under each table that leads to it, and tells what it had counted.
+func (r *Relay) retire(t *Table) {
+	rt := r.routes[t]
+	if rt == nil {
+		return
+	}
+	rt.report(r.Observer)
+	maps.DeleteFunc(r.routes, func(_ *Table, other *route) bool { return other == rt })
+	r.recent = nil
 }

@@ -65,6 +65,20 @@ func isWidened(t *cdc.Type) bool {
 	return t.Kind == cdc.KindDomain && t.Base != nil && t.Base.Name == t.Name && t.Base.OID == t.OID
 }
 
+// Nullable is a copy of t as it is published while its facts are unknown: every
+// column outside the key nullable, without default. It is safe for concurrent use.
+func Nullable(t *cdc.Table) *cdc.Table {
+	w := *t
+	w.Facts = false
+	w.Columns = slices.Clone(t.Columns)
+	for i := range w.Columns {
+		if !t.IsKey(i) {
+			w.Columns[i].NotNull, w.Columns[i].Default = false, ""
+		}
+	}
+	return &w
+}
+
 // AddLabels is a copy of t whose enum column also has the labels that text, a
 // value of it or of its array, shows: for a label that the catalog no longer
 // lists. When text shows nothing new, because it is not the value that was

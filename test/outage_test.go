@@ -93,3 +93,26 @@ func TestAStoppingServerIsNotHeldUpByADeadBroker(t *testing.T) {
 		t.Errorf("the server was not shut down in good order (%v) after %s", err, took)
 	}
 }
+
+func TestAStopWithChangesUnderWayIsNoCleanStop(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.ownBroker()
+	s.sql(`CREATE TABLE t (id int PRIMARY KEY)`)
+	file, ops := s.relayConfig("")
+	p := start(t, ops, "relay", "run", "-c", file)
+	p.awaitState("streaming")
+	addr := s.broker.Addr()
+	s.broker.Close()
+	s.sql(`INSERT INTO t SELECT i FROM generate_series(1, 500) i`)
+	await(t, func() (bool, string) {
+		r := p.ready()
+		return strings.Contains(r.Reason, "Kafka"), "readyz says " + r.Reason
+	})
+	if code := p.stop(); code != 1 || !strings.Contains(p.log.String(), "not confirmed") {
+		t.Errorf("exit code %d, want 1 and that the last changes were not confirmed", code)
+	}
+	s.restartBroker(addr)
+	start(t, ops, "relay", "run", "-c", file)
+	streamRises(t, s.read(s.name+".public.t").count(500))
+}

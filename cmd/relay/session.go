@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -68,8 +66,8 @@ func (s *supervisor) run(ctx context.Context) error {
 		case errors.Is(err, errDone):
 			return nil
 		case ctx.Err() != nil:
-			if err != nil && !errors.Is(err, context.Canceled) {
-				return fmt.Errorf("stopped, but the last changes were not confirmed (they are read again at the next start): %w", err)
+			if errors.Is(err, cdc.ErrUnconfirmed) {
+				return err
 			}
 			return nil
 		case cdc.Stopped(err):
@@ -209,7 +207,7 @@ func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (cdc.Plan
 	plan, err := e.schemas.Plan(ctx, t, topic)
 	var refused *registry.IncompatibleError
 	if errors.As(err, &refused) && t.Facts {
-		wide := nullable(t)
+		wide := schema.Nullable(t)
 		if again, err := e.schemas.Plan(ctx, wide, topic); err == nil {
 			if key := "nullable " + t.String(); !e.supervisor.fallbacks[key] {
 				e.supervisor.fallbacks[key] = true
@@ -231,19 +229,6 @@ func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (cdc.Plan
 		}
 	}
 	return plan, t, nil
-}
-
-// nullable is t as it is published while its facts are unknown.
-func nullable(t *cdc.Table) *cdc.Table {
-	out := *t
-	out.Facts = false
-	out.Columns = slices.Clone(t.Columns)
-	for i := range out.Columns {
-		if !t.IsKey(i) {
-			out.Columns[i].NotNull, out.Columns[i].Default = false, ""
-		}
-	}
-	return &out
 }
 
 // Widen makes a place for what a row showed against the table's facts.
