@@ -3,13 +3,11 @@ package kafka
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -27,7 +25,6 @@ type PublisherConfig struct {
 	Replication     int16 // -1: the broker's default
 	TopicConfig     map[string]string
 	ContextHeaders  []cdc.Header // on every data record
-	Options         []kgo.Opt    // hooks for metrics
 }
 
 // Publisher writes a relay's records and its progress in Kafka transactions
@@ -45,7 +42,8 @@ type Publisher struct {
 
 	constant []kgo.RecordHeader // on every data record
 
-	pinned map[string]pin
+	pinned map[string]pin   // what the progress topic says of data topics
+	seen   map[string]int32 // partitions of those that were compared with it
 
 	pool    chan *batch // batches whose records are all acknowledged
 	made    int
@@ -84,11 +82,11 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond),
 		kgo.UnknownTopicRetries(10),
 	)
-	client, err := kgo.NewClient(append(opts, c.Options...)...)
+	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka producer: %w", err)
 	}
-	p := &Publisher{config: c, client: client, admin: kadm.NewClient(client), pool: make(chan *batch, maxBatches), pinned: map[string]pin{}}
+	p := &Publisher{config: c, client: client, admin: kadm.NewClient(client), pool: make(chan *batch, maxBatches), pinned: map[string]pin{}, seen: map[string]int32{}}
 	for _, h := range c.ContextHeaders {
 		p.constant = append(p.constant, kgo.RecordHeader{Key: h.Name, Value: []byte(h.Value)})
 	}
@@ -115,8 +113,9 @@ func compression(name string) (kgo.CompressionCodec, error) {
 // the next Fence.
 func (p *Publisher) Close() { p.client.Close() }
 
-// Fence makes the internal topics where they are missing, then this producer the only one of its transactional id and ends what a
-// predecessor had open (InitProducerId).
+// Fence makes the internal topics where they are missing, then this producer the
+// only one of its transactional id, and ends what a predecessor had open
+// (InitProducerId).
 func (p *Publisher) Fence(ctx context.Context) error {
 	if err := p.prepare(ctx); err != nil {
 		return err
@@ -276,11 +275,3 @@ func (p *Publisher) err() error {
 	}
 	return nil
 }
-
-// Fenced tells whether err says that another producer has taken over.
-func Fenced(err error) bool {
-	return errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch)
-}
-
-// Ping asks a broker for a sign of life.
-func (p *Publisher) Ping(ctx context.Context) error { return p.client.Ping(ctx) }

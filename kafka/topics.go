@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"time"
 
@@ -48,8 +47,8 @@ func (p *Publisher) prepare(ctx context.Context) error {
 // Topic makes sure that a data topic exists and is the one that it was, and
 // returns its partition count.
 func (p *Publisher) Topic(ctx context.Context, name string) (int32, error) {
-	if known, ok := p.pinned[name]; ok && known.Version == pinSeen {
-		return known.Partitions, nil
+	if partitions, ok := p.seen[name]; ok {
+		return partitions, nil
 	}
 	found, err := p.describe(ctx, name)
 	known, pinned := p.pinned[name]
@@ -58,7 +57,7 @@ func (p *Publisher) Topic(ctx context.Context, name string) (int32, error) {
 			return 0, &cdc.StopError{What: fmt.Sprintf("topic %q was deleted: its records are gone", name), Next: "begin anew under another name, which takes a new snapshot"}
 		}
 		if !p.config.CreateTopics {
-			return 0, &cdc.StopError{What: fmt.Sprintf("topic %q does not exist, and kafka.topics.create is false", name), Next: "create it, then: relay resume, or a restart"}
+			return 0, &cdc.StopError{What: fmt.Sprintf("topic %q does not exist, and kafka.topics.create is false", name), Next: "create it and start the relay again"}
 		}
 		max := strconv.Itoa(p.config.MaxRecord + topicSlack)
 		config := map[string]*string{"max.message.bytes": &max}
@@ -88,13 +87,9 @@ func (p *Publisher) Topic(ctx context.Context, name string) (int32, error) {
 			return 0, err
 		}
 	}
-	found.Version = pinSeen
-	p.pinned[name] = found
+	p.seen[name] = found.Partitions
 	return found.Partitions, nil
 }
-
-// pinSeen marks a pin that was compared with the topic in this session.
-const pinSeen = -1
 
 func (p *Publisher) describe(ctx context.Context, name string) (pin, error) {
 	topics, err := p.admin.ListTopics(ctx, name)
@@ -110,7 +105,7 @@ func (p *Publisher) describe(ctx context.Context, name string) (pin, error) {
 
 // create makes a topic and waits until the brokers know it.
 func (p *Publisher) create(ctx context.Context, name string, partitions int32, config map[string]*string) error {
-	resp, err := p.admin.CreateTopic(ctx, partitions, p.config.Replication, maps.Clone(config), name)
+	resp, err := p.admin.CreateTopic(ctx, partitions, p.config.Replication, config, name)
 	if err == nil {
 		err = resp.Err
 	}
