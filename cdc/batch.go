@@ -24,6 +24,7 @@ type Record struct {
 	KeyJSON     int
 	Tombstone   bool    // null value
 	Half        KeyHalf // which header KeyJSON goes into
+	Bare        bool    // without the context headers: messages, transactions, heartbeats
 	Extra       []Header
 }
 

@@ -38,6 +38,13 @@ type Envelope struct {
 	LastCommit LSN
 	Snapshot   Marker
 	Now        int64 // nanoseconds since 1970-01-01 UTC, when the relay read the row
+	XMin       int64 // source.xmin; 0: null
+	// TransactionID, with the two orders below, is the block transaction; empty:
+	// null. TotalOrder counts the published events of the transaction from 1,
+	// TableOrder those of its data collection.
+	TransactionID []byte
+	TotalOrder    int64
+	TableOrder    int64
 }
 
 // Marker is the place of a row in a snapshot: source.snapshot.
@@ -74,6 +81,45 @@ type Plan interface {
 	AppendKeyJSON(dst []byte, row []Value) ([]byte, error)
 	// AppendValue appends the record value, with the registry's five-byte header.
 	AppendValue(dst []byte, e *Envelope) ([]byte, error)
+}
+
+// MessagePlan writes the records of logical messages, topic <name>.message.
+type MessagePlan interface {
+	// AppendKey appends {prefix}.
+	AppendKey(dst []byte, prefix string) []byte
+	// AppendValue appends the value: e gives all but op and content.
+	AppendValue(dst []byte, e *Envelope, prefix string, content []byte) []byte
+}
+
+// TransactionPlan writes the records of topic <name>.transaction.
+type TransactionPlan interface {
+	AppendKey(dst, id []byte) []byte
+	AppendValue(dst []byte, m *TransactionMark) []byte
+}
+
+// TransactionMark is the begin or the end of a source transaction, as topic
+// <name>.transaction tells of it.
+type TransactionMark struct {
+	End        bool
+	ID         []byte
+	CommitTime int64        // microseconds since 1970-01-01 UTC
+	Tables     []TableCount // of an end, in the order of first events
+}
+
+// TableCount is how many events of a data collection were published.
+type TableCount struct {
+	Table  string // schema.table, or LogicalMessages
+	Events int64
+}
+
+// LogicalMessages is the data collection of logical messages in
+// TransactionMark. (Debezium writes a Java object's identity there.)
+const LogicalMessages = "message"
+
+// HeartbeatPlan writes the records of topic __debezium-heartbeat.<name>.
+type HeartbeatPlan interface {
+	AppendKey(dst []byte) []byte
+	AppendValue(dst []byte, now int64) []byte // nanoseconds since 1970-01-01 UTC
 }
 
 // KeyHeaderBytes is the length of the registry's header before an Avro body: a

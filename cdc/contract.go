@@ -11,8 +11,9 @@ type Source interface {
 	// is valid until the next call. An error ends the source.
 	Next(ctx context.Context, wait time.Duration) (*Event, error)
 	// Resolve gives the table that rows of a relation are read with from the last
-	// EventRelation on. It may ask the database.
-	Resolve(ctx context.Context, relation uint32) (*Table, error)
+	// EventRelation on, which stood at the given position: as the history knows
+	// it, else as the catalog does. It may ask the database.
+	Resolve(ctx context.Context, relation uint32, at Position) (*Table, error)
 	// Refresh is Resolve with every fact read again.
 	Refresh(ctx context.Context, relation uint32) (*Table, error)
 	// Confirm sets the LSN that the server is told; it never goes back. Safe to
@@ -28,6 +29,11 @@ type Encoder interface {
 	// The table that comes back is t, or a wider one: columns that were published
 	// as nullable before cannot become NOT NULL under most compatibility levels.
 	Plan(ctx context.Context, t *Table, topic string) (Plan, *Table, error)
+	// Messages, Transactions and Heartbeats have the schemas of the records that
+	// belong to no table accepted.
+	Messages(ctx context.Context, topic string) (MessagePlan, error)
+	Transactions(ctx context.Context, topic string) (TransactionPlan, error)
+	Heartbeats(ctx context.Context, topic string) (HeartbeatPlan, error)
 	// Widen is a copy of t that has a place for what a row showed against t's
 	// facts. It may take two rounds until the row fits.
 	Widen(t *Table, fact *FactError) *Table
@@ -74,11 +80,37 @@ type Config struct {
 	Name       string
 	Topic      func(*Table) string
 	Include    func(context.Context, *Table) (bool, error) // asked once for each table version
+	Rules      func(*Table) Rules
 	Tombstones bool
+	Skip       string // the letters of operations that are not published
+	Truncates  bool   // publish TRUNCATE
 	MaxRow     int    // bytes of one encoded record
 	DeadLetter string // topic; "" stops at a value that has no form
 	Limits     Limits
+
+	// Debezium makes its choices where the loop has one: the transaction id of
+	// each event by its own LSN, one record for a truncate.
+	Debezium bool
+	WholeKey bool // partition by all key bytes, the registry's header included
+
+	Messages     func(prefix string) bool // logical messages that are published; tailrace.* never are
+	Transactions bool                     // the block transaction, and topic <name>.transaction
+	Heartbeat    time.Duration            // between records of topic __debezium-heartbeat.<name>; 0: none
+
+	OnIncompatible Incompatible
+	XMin           func() int64 // source.xmin of what is read now; nil: null
 }
+
+// Incompatible is what follows when the registry refuses a table's schema.
+type Incompatible uint8
+
+// The choices of registry.on_incompatible. Force goes on in a new version of the
+// topic, <topic>.v2 and on, whose subjects are new.
+const (
+	IncompatibleStop Incompatible = iota
+	IncompatibleDeadLetter
+	IncompatibleForce
+)
 
 // Limits pace the Kafka transactions (correct at any value; the defaults are
 // what was measured best).

@@ -38,6 +38,26 @@ func Stopped(err error) bool {
 	return errors.As(err, &s)
 }
 
+// RefusedError says that the registry does not take a schema. registry.on_incompatible
+// decides what follows.
+type RefusedError struct {
+	Subject string
+	Column  string // that the refusal is about; "" if it does not tell
+	Err     error  // the registry's own words
+}
+
+// Error names the subject, the column and the registry's reason.
+func (e *RefusedError) Error() string {
+	s := "the registry refuses the schema of subject " + e.Subject
+	if e.Column != "" {
+		s += fmt.Sprintf(" (column %q)", e.Column)
+	}
+	return s + ": " + e.Err.Error()
+}
+
+// Unwrap is the registry's answer.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
 // FactError says that a row contradicts what the catalog said of its table. The
 // row wins: the facts are read again or widened.
 type FactError struct {

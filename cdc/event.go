@@ -8,13 +8,15 @@ type Event struct {
 	Op   Op           // of a Row: OpCreate, OpUpdate or OpDelete
 	// LSN is the row's own LSN, the end LSN of a Commit, or the position up to
 	// which a Keepalive says that everything has been sent.
-	LSN      LSN
-	Relation uint32 // OID of a row's, truncate's or relation's table
-	Old, New []Value
-	OldFull  bool  // Old is the complete row (REPLICA IDENTITY FULL)
-	Reply    bool  // a Keepalive that asks for an answer
-	Read     int64 // when the bytes were read, nanoseconds since 1970
-	Count    int   // of a Truncate: how many relations
+	LSN       LSN
+	Relation  uint32 // OID of a row's, truncate's or relation's table
+	Old, New  []Value
+	OldFull   bool     // Old is the complete row (REPLICA IDENTITY FULL)
+	Reply     bool     // a Keepalive that asks for an answer
+	Read      int64    // when the bytes were read, nanoseconds since 1970
+	Relations []uint32 // of a Truncate, in the server's order
+	Prefix    string   // of a Message
+	Content   []byte   // of a Message
 }
 
 // EventKind is the kind of an event.

@@ -141,7 +141,7 @@ func (r *Relay) handle(ctx context.Context, ev *Event) error {
 	case EventRow:
 		return r.row(ctx, ev)
 	case EventTruncate:
-		for range ev.Count {
+		for range ev.Relations {
 			if err := r.pass('T', ev, "truncate"); err != nil {
 				return err
 			}
@@ -198,7 +198,7 @@ func (r *Relay) relation(ctx context.Context, ev *Event) error {
 	if err := r.commit(ctx); err != nil {
 		return err
 	}
-	t, err := r.Source.Resolve(ctx, ev.Relation)
+	t, err := r.Source.Resolve(ctx, ev.Relation, r.position())
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (r *Relay) route(ctx context.Context, t *Table) (*route, error) {
 		return nil, fmt.Errorf("topic of %s: %w", t, err)
 	}
 	rt.keyless = Partition([]byte(t.String()), rt.partitions)
-	version, err := json.Marshal(relationVersion{Version: 1, From: r.here(), Topic: rt.topic, Table: rt.table})
+	version, err := json.Marshal(Version{Version: 1, From: r.position().String(), Topic: rt.topic, Table: rt.table})
 	if err != nil {
 		return nil, fmt.Errorf("describe %s: %w", t, err)
 	}
@@ -85,22 +85,13 @@ func (r *Relay) route(ctx context.Context, t *Table) (*route, error) {
 	return rt, nil
 }
 
-// relationVersion is an entry of the schema topic: how rows are to be read from
-// a position on.
-type relationVersion struct {
-	Version int    `json:"version"` // 1
-	From    string `json:"from"`
-	Topic   string `json:"topic"`
-	Table   *Table `json:"table"`
-}
-
-// here is the position of the change that is being read.
-func (r *Relay) here() string {
+// position is that of the change that is being read.
+func (r *Relay) position() Position {
 	p := Position{Epoch: r.epoch, LSN: r.tracker.next.Confirmed}
 	if tx := r.tracker.tx; tx != nil {
 		p.LSN, p.Ordinal = tx.CommitLSN, r.tracker.ordinal+1
 	}
-	return p.String()
+	return p
 }
 
 // contradicted replaces a table version that a row does not fit. The row wins.

@@ -48,6 +48,9 @@ type Database interface {
 	// Stream starts replication where the slot stands; ErrSlotInUse when another
 	// session has it. from is what the server was told at least.
 	Stream(ctx context.Context, from LSN) (Stream, error)
+	// Remember gives the database the history of relations, before the stream that
+	// Stream returned is read.
+	Remember(h *History)
 	// Rows opens a new snapshot, for tables whose reading was cut off.
 	Rows(ctx context.Context) (Rows, error)
 }
@@ -83,6 +86,7 @@ type Remembered struct {
 	Progress *Progress
 	Intent   *Intent
 	Done     map[string]uint32 // tables whose snapshot is whole, with their OIDs
+	History  *History          // of the schema topic; never nil
 }
 
 // Starter brings a relay to where it can stream.

@@ -52,10 +52,16 @@ type Column struct {
 	// Default is the expression of the column's default as pg_get_expr prints
 	// it, or "" for none. A serial column has nextval(…).
 	Default string
+	// Params are entries of connect.parameters that a transform asks for: masked,
+	// truncateLength.
+	Params []Param `json:",omitempty"`
 	// Replicated is true when the column is part of the replica identity, as the
 	// relation message flags it (under FULL every column is).
 	Replicated bool
 }
+
+// Param is one entry of connect.parameters.
+type Param struct{ Name, Value string }
 
 // Type is a PostgreSQL type with the catalog facts that a mapping needs.
 type Type struct {

@@ -154,6 +154,9 @@ func (d *Database) replication(ctx context.Context) (*pgconn.PgConn, error) {
 	return conn, nil
 }
 
+// Remember gives the stream the history of relations.
+func (d *Database) Remember(*cdc.History) {}
+
 // Identify tells which server and history this is.
 func (d *Database) Identify(ctx context.Context) (cdc.System, error) {
 	conn, err := d.replication(ctx)

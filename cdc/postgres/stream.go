@@ -122,12 +122,13 @@ func (s *stream) message(ev *cdc.Event, b []byte) (*cdc.Event, error) {
 		s.pending[rel.OID] = &rel
 		ev.Kind, ev.Relation = cdc.EventRelation, rel.OID
 	case pgoutput.Truncate:
-		ev.Kind, ev.Count = cdc.EventTruncate, len(d.Truncate.Relations)
-		if ev.Count > 0 {
+		ev.Kind, ev.Relations = cdc.EventTruncate, d.Truncate.Relations
+		if len(ev.Relations) > 0 {
 			ev.Relation = d.Truncate.Relations[0]
 		}
 	case pgoutput.Message:
-		ev.Kind = cdc.EventMessage
+		ev.Kind, ev.LSN = cdc.EventMessage, d.Message.LSN
+		ev.Prefix, ev.Content = d.Message.Prefix, d.Message.Content
 		if !d.Message.Transactional {
 			ev.Tx = nil
 		}
@@ -153,7 +154,7 @@ func (s *stream) unreadable(at cdc.LSN, b []byte, err error) error {
 
 // Resolve gives the table that rows of a relation are read with from its last
 // RELATION message on.
-func (s *stream) Resolve(ctx context.Context, oid uint32) (*cdc.Table, error) {
+func (s *stream) Resolve(ctx context.Context, oid uint32, at cdc.Position) (*cdc.Table, error) {
 	rel := s.pending[oid]
 	if rel == nil {
 		return nil, fmt.Errorf("relation %d was never described by the server", oid)
@@ -175,5 +176,5 @@ func (s *stream) Refresh(ctx context.Context, oid uint32) (*cdc.Table, error) {
 		return nil, err
 	}
 	s.db.catalog.ForgetTypes()
-	return s.Resolve(ctx, oid)
+	return s.Resolve(ctx, oid, cdc.Position{})
 }

@@ -216,6 +216,9 @@ func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (cdc.Plan
 			return again, wide, nil
 		}
 	}
+	if errors.As(err, &refused) {
+		return nil, nil, &cdc.RefusedError{Subject: refused.Subject, Err: refused}
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -229,6 +232,21 @@ func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (cdc.Plan
 		}
 	}
 	return plan, t, nil
+}
+
+// Messages has the schemas of logical messages accepted.
+func (e encoder) Messages(ctx context.Context, topic string) (cdc.MessagePlan, error) {
+	return e.schemas.Messages(ctx, topic)
+}
+
+// Transactions has the schemas of transaction metadata accepted.
+func (e encoder) Transactions(ctx context.Context, topic string) (cdc.TransactionPlan, error) {
+	return e.schemas.Transactions(ctx, topic)
+}
+
+// Heartbeats has the schemas of heartbeats accepted.
+func (e encoder) Heartbeats(ctx context.Context, topic string) (cdc.HeartbeatPlan, error) {
+	return e.schemas.Heartbeats(ctx, topic)
 }
 
 // Widen makes a place for what a row showed against the table's facts.
