@@ -111,6 +111,9 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 		return err
 	}
 	it.pos = header(m, cdc.HeaderPosition)
+	if mark := header(m, cdc.HeaderSweep); mark != "" {
+		return d.sweep(it, position, mark)
+	}
 	if m.Value == nil { // a Kafka tombstone: for compaction, no change of the row
 		it.filtered = true
 		return nil
@@ -144,7 +147,11 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 		return nil
 	case cdc.OpRead, cdc.OpCreate, cdc.OpUpdate, cdc.OpDelete:
 	case cdc.OpTruncate:
-		return &sinks.RecordError{Class: sinks.ClassMapping, Reason: "a truncate of " + it.table + " cannot be applied yet", Next: "delete the rows of the target by hand, or leave format.truncate off at the relay"}
+		it.change = &sinks.Change{
+			Op: e.Op, Origin: d.origin(m.Topic, e.Source), Position: position, Pos: it.pos, Floor: &sinks.Floor{Pos: it.pos},
+			Shape: d.shapes.get(shapeID{id, 0}, func() *sinks.Shape { return shapeOf(r.Columns(), nil) }),
+		}
+		return nil
 	default:
 		return &sinks.RecordError{Class: sinks.ClassMapping, Reason: "op " + strconv.Quote(it.op) + " is unknown"}
 	}
@@ -154,6 +161,21 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 	}
 	change.Position, change.Pos = position, it.pos
 	it.change, it.entity = change, change.Key
+	return nil
+}
+
+// sweep reads the mark that ends a snapshot of another epoch.
+func (d *decoder) sweep(it *item, position cdc.Position, mark string) error {
+	s, err := cdc.ParseSweep(mark)
+	if err != nil {
+		return undecodable(err)
+	}
+	it.op, it.table = "sweep", s.Schema+"."+s.Table
+	it.change = &sinks.Change{
+		Op: cdc.OpTruncate, Origin: d.origin(it.message.Topic, schema.Source{Name: s.Name, DB: s.Database, Schema: s.Schema, Table: s.Table}),
+		Position: position, Pos: it.pos, Shape: &sinks.Shape{},
+		Floor: &sinks.Floor{Pos: cdc.EpochStart(position.Epoch), Sweep: true, Partitions: s.Partitions},
+	}
 	return nil
 }
 

@@ -174,10 +174,10 @@ func TestPolicyStopStopsBeforeTheRecordAndSaysWhere(t *testing.T) {
 	}
 }
 
-func TestMessagesAreFilteredAndTruncatesRefused(t *testing.T) {
+func TestMessagesAreFilteredAndTruncatesApplied(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)
-	truncate := w.put(1, 1, "x", "x", 1)
+	truncate := w.put(3, 1, "x", "x", 1)
 	id, err := w.Register(t.Context(), "", `{"type":"record","name":"Envelope","namespace":"m","fields":[{"name":"op","type":"string"},{"name":"message","type":["null","bytes"]}]}`)
 	if err != nil {
 		t.Fatal(err)
@@ -189,13 +189,38 @@ func TestMessagesAreFilteredAndTruncatesRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	truncate.value, truncate.key = value, nil
-	w.publish(message, truncate, w.put(3, 1, "one", "x", 1))
+	w.publish(w.put(1, 1, "gone", "x", 1), message, truncate, w.put(4, 2, "one", "x", 1))
 	p := w.start()
-	w.reach(0, 3)
-	if h := headers(w.dead(1)[0]); h["dlq.class"] != "mapping" || h["dlq.op"] != "t" {
-		t.Errorf("truncate: got %v", h)
+	w.reach(0, 4)
+	w.wantRows(map[int]row{2: {"one", "x", "1"}})
+	p.wantCounters(map[string]int{"applied": 2, "stale": 1, "filtered": 1})
+}
+
+// A snapshot of another epoch brings rows 2 and 3; row 1 was deleted in the gap.
+func TestSweepDeletesWhatAnotherEpochLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	mark := func(partition int32) record {
+		return record{partition: partition, pos: "00000002/0000000000000009/00000000/0000000000000003", headers: []kgo.RecordHeader{{Key: cdc.HeaderSweep,
+			Value: []byte(`{"version":1,"name":"shop","db":"shop","schema":"public","table":"items","partitions":2}`)}}}
 	}
-	p.wantCounters(map[string]int{"applied": 1, "filtered": 1, "dead_lettered": 1})
+	again := func(r record) record {
+		r.pos = "00000002" + r.pos[8:]
+		return r
+	}
+	other := w.put(3, 3, "three", "x", 1)
+	other.partition = 1
+	w.publish(w.put(1, 1, "one", "x", 1), w.put(2, 2, "two", "x", 1), other, again(w.put(4, 2, "zwei", "x", 2)), mark(0))
+	p := w.start()
+	w.reach(0, 4)
+	w.reach(1, 1)
+	w.wantRows(map[int]row{1: {"one", "x", "1"}, 2: {"zwei", "x", "2"}, 3: {"three", "x", "1"}})
+	snapshot := again(w.put(5, 3, "drei", "x", 2))
+	snapshot.partition = 1
+	w.publish(snapshot, mark(1))
+	w.reach(1, 3)
+	w.wantRows(map[int]row{2: {"zwei", "x", "2"}, 3: {"drei", "x", "2"}})
+	p.wantCounters(map[string]int{"applied": 7})
 }
 
 func TestNewColumnsAreAdded(t *testing.T) {

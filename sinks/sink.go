@@ -21,7 +21,10 @@ import (
 //     last applied to that row; a deleted row keeps its position for a time.
 //  4. The changes of one row take effect in the order of their positions. The
 //     order between rows is the sink's own.
-//  5. A record that the destination refuses is named in a *RefusedError, and
+//  5. A floor (Change.Floor) removes the rows of its table that stand at or
+//     below it, by their positions and never by SQL TRUNCATE, and from then on
+//     every change at or below it is stale, whichever partition brings it.
+//  6. A record that the destination refuses is named in a *RefusedError, and
 //     only such a record: what would also hit its neighbours is a
 //     *SystemicError, and what may pass by itself is any other error.
 //
@@ -131,6 +134,22 @@ type Change struct {
 	Key string
 	// Pos is the text of Position, as it came in the header.
 	Pos string
+	// Floor is set for a change of the whole table; Row and Key are empty then,
+	// and Shape has no key.
+	Floor *Floor
+}
+
+// Floor is the position up to which a table has no rows any more.
+type Floor struct {
+	// Pos is a position's text; that of a sweep is the beginning of an epoch's
+	// positions, which is above every position of the epochs before.
+	Pos string
+	// Sweep tells a floor that was set by a new snapshot of the table from one
+	// that was set by TRUNCATE. It concerns only rows that the pipeline wrote,
+	// and takes effect when it has come in all partitions: until then, rows that
+	// the snapshot has may still be on their way.
+	Sweep      bool
+	Partitions int // of the topic; of a sweep
 }
 
 // Full tells whether the change carries the whole row.

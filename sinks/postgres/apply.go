@@ -72,6 +72,11 @@ func (t *transaction) prepare(ctx context.Context) error {
 		}
 		t.tables[op.target] = tab
 	}
+	for _, f := range t.folded.floors {
+		if err := f.prepare(ctx, t); err != nil {
+			return err
+		}
+	}
 	if len(bad) == 0 {
 		return nil
 	}
@@ -107,6 +112,10 @@ func (t *transaction) swift(ctx context.Context) (result sinks.Result, err error
 	}()
 	work := groups(t.folded.ops, func(op *operation) *table { return t.tables[op.target] })
 	queries := []*query{newQuery("BEGIN"), t.fence()}
+	for _, f := range t.folded.floors { // before the rows: those at or below a floor are stale
+		queries = append(queries, f.statements(t.scope)...)
+	}
+	rows := len(queries)
 	for _, g := range work {
 		queries = append(queries, g.statement(t.scope))
 	}
@@ -127,8 +136,13 @@ func (t *transaction) swift(ctx context.Context) (result sinks.Result, err error
 		return result, sinks.ErrFenced
 	}
 	result.Outcomes = t.folded.outcomes
+	at := 2
+	for _, f := range t.folded.floors {
+		result.Outcomes[f.index] = f.outcome(answers[at:])
+		at += f.count
+	}
 	for i, g := range work {
-		if err := t.account(ctx, g, answers[2+i], result.Outcomes); err != nil {
+		if err := t.account(ctx, g, answers[rows+i], result.Outcomes); err != nil {
 			return result, err
 		}
 	}

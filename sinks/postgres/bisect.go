@@ -22,6 +22,15 @@ func (t *transaction) careful(ctx context.Context) error {
 	if answers[1].affected != 1 {
 		return sinks.ErrFenced
 	}
+	for _, f := range t.folded.floors {
+		record, err := t.tried(ctx, f.statements(t.scope), nil)
+		if err != nil {
+			return err
+		}
+		if record != nil {
+			t.refusals = append(t.refusals, sinks.Refusal{Index: f.index, Err: record})
+		}
+	}
 	for _, g := range groups(t.folded.ops, func(op *operation) *table { return t.tables[op.target] }) {
 		if err := t.bisect(ctx, g, g.ops); err != nil {
 			return err
@@ -87,10 +96,17 @@ func (t *transaction) oneByOne(ctx context.Context, op *operation, together *sin
 // attempt runs one statement between savepoints. The record error is the
 // server's verdict on its rows; err ends the transaction.
 func (t *transaction) attempt(ctx context.Context, g *group) (record *sinks.RecordError, err error) {
+	return t.tried(ctx, []*query{g.statement(t.scope)}, func(answers []answer) error {
+		return t.account(ctx, g, answers[0], make([]sinks.Outcome, len(t.batch.Changes)))
+	})
+}
+
+// tried runs statements between savepoints, and then look at their answers.
+func (t *transaction) tried(ctx context.Context, statements []*query, look func([]answer) error) (record *sinks.RecordError, err error) {
 	if _, err := t.send(ctx, []*query{newQuery("SAVEPOINT part")}); err != nil {
 		return nil, err
 	}
-	answers, err := t.send(ctx, []*query{g.statement(t.scope)})
+	answers, err := t.send(ctx, statements)
 	if errors.As(err, &record) {
 		_, err := t.send(ctx, []*query{newQuery("ROLLBACK TO SAVEPOINT part")})
 		return record, err
@@ -98,8 +114,10 @@ func (t *transaction) attempt(ctx context.Context, g *group) (record *sinks.Reco
 	if err != nil {
 		return nil, err
 	}
-	if err := t.account(ctx, g, answers[0], make([]sinks.Outcome, len(t.batch.Changes))); err != nil {
-		return nil, err
+	if look != nil {
+		if err := look(answers); err != nil {
+			return nil, err
+		}
 	}
 	_, err = t.send(ctx, []*query{newQuery("RELEASE SAVEPOINT part")})
 	return nil, err

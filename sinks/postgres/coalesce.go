@@ -35,6 +35,7 @@ const (
 // folded is a batch as operations.
 type folded struct {
 	ops      []*operation
+	floors   []*floorOperation // in the order of the batch
 	outcomes []sinks.Outcome
 	refusals []sinks.Refusal
 }
@@ -52,6 +53,10 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 	orphans := map[rowID][]int{}
 	names := map[*sinks.Origin]string{}
 	for i, c := range changes {
+		if c.Floor != nil {
+			f.floors = append(f.floors, &floorOperation{index: i, target: target(c.Origin), change: c})
+			continue
+		}
 		if c.Key == "" && c.Op != cdc.OpRead && c.Op != cdc.OpCreate {
 			f.refusals = append(f.refusals, sinks.Refusal{Index: i, Err: keyless(c)})
 			continue

@@ -62,6 +62,7 @@ func (s *Sink) Close() { s.pool.close() }
 //
 //	BEGIN
 //	the offset row moves from Expect to Next, if the epoch is ours   no row: ErrFenced
+//	floors of tables, with the deletion of what stands below them
 //	rows, tombstones, dead letters, parked markers
 //	COMMIT
 //
@@ -74,7 +75,7 @@ func (s *Sink) Write(ctx context.Context, b *sinks.Batch) (sinks.Result, error) 
 	}
 	defer s.pool.release(conn)
 	t := &transaction{sink: s, conn: conn, batch: b, scope: scope{
-		state: s.state, pipeline: s.cfg.Pipeline, generation: b.Generation,
+		state: s.state, pipeline: s.cfg.Pipeline, partition: b.Claim.Number, generation: b.Generation,
 		expires: time.Now().Add(s.cfg.Retention).UTC().Format(time.RFC3339),
 	}}
 	result, err := t.run(ctx)

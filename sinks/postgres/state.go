@@ -16,6 +16,8 @@ import (
 //
 // offsets.next_offset is -1 until the first batch; topic_id tells a topic from
 // a later one of the same name. parked.key is sinks.ParkKey of the record key.
+// floors has the position up to which a target has no rows of the pipeline any
+// more; sweeps, the sweeps that have come so far, by partition.
 const stateTables = `
 CREATE TABLE IF NOT EXISTS {s}.offsets (
 	pipeline text NOT NULL, topic text NOT NULL, partition integer NOT NULL,
@@ -40,10 +42,18 @@ CREATE TABLE IF NOT EXISTS {s}.parked (
 	class text NOT NULL, first_id text NOT NULL, count bigint NOT NULL,
 	since timestamptz NOT NULL DEFAULT now(), last_seen timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (pipeline, topic, partition, key));
+CREATE TABLE IF NOT EXISTS {s}.floors (
+	pipeline text NOT NULL, target text NOT NULL,
+	generation bigint NOT NULL, pos text COLLATE "C" NOT NULL,
+	PRIMARY KEY (pipeline, target));
+CREATE TABLE IF NOT EXISTS {s}.sweeps (
+	pipeline text NOT NULL, target text NOT NULL, topic text NOT NULL, partition integer NOT NULL,
+	generation bigint NOT NULL, pos text COLLATE "C" NOT NULL,
+	PRIMARY KEY (pipeline, target, topic, partition));
 `
 
 // stateNames are the tables of stateTables.
-var stateNames = []string{"offsets", "tombstones", "versions", "dead_letters", "parked"}
+var stateNames = []string{"offsets", "tombstones", "versions", "dead_letters", "parked", "floors", "sweeps"}
 
 // prepare makes the state schema and its tables, once per process. An existing
 // set is left alone, so that no right to create is needed.

@@ -22,6 +22,7 @@ type group struct {
 type scope struct {
 	state      string // quoted state schema
 	pipeline   string
+	partition  int32 // of the batch's topic
 	generation int64
 	expires    string // timestamptz text: until when tombstones of this batch are kept
 }
@@ -104,6 +105,17 @@ func (b *builder) input() string {
 	return "i AS MATERIALIZED (SELECT * FROM unnest(" + types.String() + b.keys() + "::text[], " + b.positions() + "::text[]) AS u(" + names.String() + "key, pos))"
 }
 
+// above is the row set i without what stands at or below the table's floor.
+func (b *builder) above() string {
+	all := strings.Replace(b.input(), "i AS MATERIALIZED", "a AS MATERIALIZED", 1)
+	return all + ", f AS MATERIALIZED (" + b.floor() + "), i AS MATERIALIZED (SELECT * FROM a WHERE NOT EXISTS (SELECT FROM f WHERE (f.generation, f.pos) >= (" + b.gen() + `::bigint, a.pos COLLATE "C")))`
+}
+
+// floor is the table's floor: one row or none.
+func (b *builder) floor() string {
+	return "SELECT generation, pos FROM " + b.state + ".floors WHERE pipeline = " + b.pipe() + "::text AND target = " + b.targetName() + "::text"
+}
+
 func (b *builder) column(c int) (quoted, cast string) {
 	name := b.ops[0].shape.Columns[c].Name
 	return quote(name), b.table.columns[name].cast
@@ -164,7 +176,7 @@ func (b *builder) older(alias string) string {
 func (b *builder) upsertInRow() *query {
 	names, values, sets := b.lists(excluded)
 	sets = append(sets, genColumn+" = EXCLUDED."+genColumn, posColumn+" = EXCLUDED."+posColumn)
-	sql := "WITH " + b.input() + " INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ", " + genColumn + ", " + posColumn + ") OVERRIDING SYSTEM VALUE SELECT " +
+	sql := "WITH " + b.above() + " INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ", " + genColumn + ", " + posColumn + ") OVERRIDING SYSTEM VALUE SELECT " +
 		strings.Join(values, ", ") + ", " + b.gen() + "::bigint, i.pos FROM i"
 	if b.kind == appendRow {
 		sql += " ON CONFLICT (" + posColumn + ") DO NOTHING"
@@ -184,7 +196,7 @@ func (b *builder) versioned(cond string) string {
 
 func (b *builder) upsertBeside() *query {
 	names, values, sets := b.lists(excluded)
-	sql := "WITH " + b.input() + ", " + b.versioned("NOT "+b.buried()) + ", w AS (INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ") OVERRIDING SYSTEM VALUE SELECT " +
+	sql := "WITH " + b.above() + ", " + b.versioned("NOT "+b.buried()) + ", w AS (INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ") OVERRIDING SYSTEM VALUE SELECT " +
 		strings.Join(values, ", ") + " FROM i WHERE i.key IN (SELECT key FROM v)"
 	switch {
 	case b.kind == appendRow:
@@ -199,13 +211,13 @@ func (b *builder) upsertBeside() *query {
 func (b *builder) patchInRow() *query {
 	_, _, sets := b.lists(given)
 	sets = append(sets, genColumn+" = "+b.gen()+"::bigint", posColumn+" = i.pos")
-	return b.query("WITH "+b.input()+" UPDATE "+b.table.name+" AS t SET "+strings.Join(sets, ", ")+" FROM i WHERE "+b.match()+
+	return b.query("WITH "+b.above()+" UPDATE "+b.table.name+" AS t SET "+strings.Join(sets, ", ")+" FROM i WHERE "+b.match()+
 		" AND "+b.older("t")+" RETURNING t."+posColumn, false)
 }
 
 func (b *builder) patchBeside() *query {
 	_, _, sets := b.lists(given)
-	sql := "WITH " + b.input() + ", " + b.versioned("EXISTS (SELECT FROM "+b.table.name+" AS t WHERE "+b.match()+") AND NOT "+b.buried())
+	sql := "WITH " + b.above() + ", " + b.versioned("EXISTS (SELECT FROM "+b.table.name+" AS t WHERE "+b.match()+") AND NOT "+b.buried())
 	if len(sets) > 0 {
 		sql += ", w AS (UPDATE " + b.table.name + " AS t SET " + strings.Join(sets, ", ") + " FROM i WHERE " + b.match() + " AND i.key IN (SELECT key FROM v))"
 	}
@@ -221,13 +233,13 @@ func (b *builder) bury(cond string) string {
 }
 
 func (b *builder) removeInRow() *query {
-	return b.query("WITH "+b.input()+", w AS (DELETE FROM "+b.table.name+" AS t USING i WHERE "+b.match()+" AND "+b.older("t")+") "+
+	return b.query("WITH "+b.above()+", w AS (DELETE FROM "+b.table.name+" AS t USING i WHERE "+b.match()+" AND "+b.older("t")+") "+
 		b.bury("NOT EXISTS (SELECT FROM "+b.table.name+" AS t WHERE "+b.match()+" AND NOT "+b.older("t")+")"), true)
 }
 
 func (b *builder) removeBeside() *query {
 	newer := "EXISTS (SELECT FROM " + b.state + ".versions s WHERE s.target = " + b.targetName() + "::text AND s.key = i.key AND (s.generation, s.pos) >= (" + b.gen() + `::bigint, i.pos COLLATE "C"))`
-	return b.query("WITH "+b.input()+", w AS (DELETE FROM "+b.table.name+" AS t USING i WHERE "+b.match()+" AND NOT "+newer+
+	return b.query("WITH "+b.above()+", w AS (DELETE FROM "+b.table.name+" AS t USING i WHERE "+b.match()+" AND NOT "+newer+
 		"), v AS (DELETE FROM "+b.state+".versions s USING i WHERE s.target = "+b.targetName()+"::text AND s.key = i.key AND (s.generation, s.pos) < ("+b.gen()+`::bigint, i.pos COLLATE "C")) `+
 		b.bury("NOT "+newer), true)
 }

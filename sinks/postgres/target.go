@@ -64,6 +64,36 @@ func (ts *tables) get(name string, shape *sinks.Shape) (*table, bool) {
 	return e.table, true
 }
 
+// find returns a table as it is, nil when there is none, and the columns of its
+// rows' key in the key's order: as rows have shown it, or as the only possible.
+func (ts *tables) find(ctx context.Context, conn *pgx.Conn, name string) (*table, []string, error) {
+	ts.mu.Lock()
+	e := ts.known[name]
+	ts.mu.Unlock()
+	if e != nil {
+		if key := e.key(); key != nil || e.table.inRow {
+			return e.table, key, nil
+		}
+	}
+	t, err := load(ctx, conn, name)
+	if err != nil || t == nil {
+		return nil, nil, err
+	}
+	if len(t.uniques) == 1 && len(t.uniques[0]) == 1 {
+		return t, t.uniques[0], nil
+	}
+	return t, nil, nil
+}
+
+func (e *entry) key() []string {
+	for shape := range e.fits {
+		if len(shape.Key) > 0 {
+			return keyNames(shape)
+		}
+	}
+	return nil
+}
+
 func (ts *tables) put(t *table, shape *sinks.Shape) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()

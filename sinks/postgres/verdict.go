@@ -45,7 +45,7 @@ func (t *transaction) account(ctx context.Context, g *group, a answer, outcomes 
 			t.refusals = append(t.refusals, sinks.Refusal{Index: first, Err: missingBase(t.batch.Changes[first])})
 			continue
 		}
-		if g.kind == appendRow {
+		if g.kind == appendRow && exists {
 			outcomes[op.members[0]] = sinks.Duplicate
 			continue
 		}
@@ -67,7 +67,8 @@ func version(generation []byte, pos string) string {
 }
 
 // lookup reads what stands in the way of each operation: number, whether the
-// row is there, and the greatest version known of it, its tombstone's included.
+// row is there, and the greatest version known of it, its tombstone's and its
+// table's floor included.
 func (g *group) lookup(s scope) *query {
 	b := &builder{group: g, scope: s}
 	key := &group{kind: remove, table: g.table, ops: g.ops, columns: g.ops[0].shape.Key}
@@ -90,6 +91,6 @@ func (g *group) lookup(s scope) *query {
 			"::text AND s.key = i.key WHERE " + b.match()
 	}
 	version = "SELECT x.g, x.p FROM (SELECT r.g, r.p UNION ALL SELECT d.generation, d.pos FROM " + s.state + ".tombstones d WHERE d.pipeline = " + b.pipe() +
-		"::text AND d.target = " + b.targetName() + `::text AND d.key = i.key) AS x(g, p) WHERE x.p IS NOT NULL ORDER BY x.g DESC, x.p COLLATE "C" DESC LIMIT 1`
+		"::text AND d.target = " + b.targetName() + `::text AND d.key = i.key UNION ALL ` + b.floor() + `) AS x(g, p) WHERE x.p IS NOT NULL ORDER BY x.g DESC, x.p COLLATE "C" DESC LIMIT 1`
 	return b.query("WITH "+input+" SELECT i.n, coalesce(r.there, false), w.g, w.p FROM i LEFT JOIN LATERAL ("+row+") r ON true LEFT JOIN LATERAL ("+version+") w ON true", false)
 }

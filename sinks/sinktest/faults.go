@@ -146,6 +146,9 @@ func random(t *testing.T, b *bench) {
 		cur, exists := want[id]
 		amount := strconv.Itoa(n)
 		switch {
+		case rng.IntN(50) == 0:
+			history = append(history, Truncate(n))
+			clear(want)
 		case exists && rng.IntN(4) == 0:
 			history = append(history, Delete(n, id))
 			delete(want, id)

@@ -44,6 +44,10 @@ func Run(t *testing.T, fresh func(t *testing.T) Destination) {
 		"ReclaimOnlyOwnClaim":           reclaim,
 		"NewGenerationOverwrites":       generation,
 		"DeadLettersAndMarkersInCommit": outbox,
+		"Truncate":                      truncate,
+		"TruncateOverPartitions":        truncateOverPartitions,
+		"TruncateRepeated":              truncateRepeated,
+		"SweepAfterASnapshot":           sweep,
 		"RandomChanges":                 random,
 	} {
 		t.Run(name, func(t *testing.T) {
