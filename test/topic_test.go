@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/linkedin/goavro/v2"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -104,6 +105,45 @@ func (r *reader) until(ok func([]record) (bool, string)) []record {
 func (r *reader) count(n int) []record {
 	r.t.Helper()
 	return r.until(func(got []record) (bool, string) { return len(got) >= n, fmt.Sprintf("%d of %d records", len(got), n) })
+}
+
+// readAll reads a topic to the end of what is committed.
+func (s *stack) readAll(topic string) []record {
+	s.t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.broker.Addr()), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(50*time.Millisecond))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer client.Close()
+	ends, err := kadm.NewClient(client).ListCommittedOffsets(s.t.Context(), topic)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	left := map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		if o.Offset > 0 {
+			left[o.Partition] = o.Offset
+		}
+	})
+	r := &reader{t: s.t, client: client, schema: registry.New(registry.Config{URLs: []string{s.registry.URL()}}), codecs: map[int]*goavro.Codec{}}
+	for len(left) > 0 {
+		ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
+		fetches := client.PollFetches(ctx)
+		cancel()
+		if err := fetches.Err(); err != nil {
+			s.t.Fatalf("%s: %v; partitions and ends that are not read: %v", topic, err, left)
+		}
+		for rec := range fetches.RecordsAll() {
+			if !rec.Attrs.IsControl() {
+				r.got = append(r.got, r.decode(rec))
+			}
+			if rec.Offset+1 >= left[rec.Partition] {
+				delete(left, rec.Partition)
+			}
+		}
+	}
+	return r.got
 }
 
 func (r *reader) poll(wait time.Duration) {
