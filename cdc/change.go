@@ -33,8 +33,9 @@ type Envelope struct {
 	After  []Value // nil: null
 	Tx     *Transaction
 	LSN    LSN // of the row's WAL record
-	// LastCommit is the end LSN of the last transaction that was published before
-	// this one; 0 for none. It is the first half of source.sequence.
+	// LastCommit is the end LSN of the last transaction that was read before this
+	// one; 0 for none. It is the first half of source.sequence. (Debezium counts a
+	// message outside of transactions as one.)
 	LastCommit LSN
 	Snapshot   Marker
 	Now        int64 // nanoseconds since 1970-01-01 UTC, when the relay read the row
@@ -68,11 +69,16 @@ func (m Marker) String() string {
 // Plan writes the bytes of one table version's records. It is not safe for
 // concurrent use and keeps no reference to its arguments.
 //
+// KeyID and ValueID are the registry's ids of its schemas; a table without key
+// has the key id 0.
+//
 // Errors: *FactError when the row shows that the table's facts are out of date
 // (the caller gets a new Table and a new Plan and encodes the row again);
 // *ValueError when a value cannot be represented. dst is returned as far as it
 // was written; the caller cuts it back.
 type Plan interface {
+	KeyID() int
+	ValueID() int
 	// AppendKey appends the record key of row: the registry's header of
 	// KeyHeaderBytes, then the Avro body. A table without key appends nothing.
 	AppendKey(dst []byte, row []Value) ([]byte, error)
@@ -108,8 +114,8 @@ type TransactionMark struct {
 
 // TableCount is how many events of a data collection were published.
 type TableCount struct {
-	Table  string // schema.table, or LogicalMessages
-	Events int64
+	Table  string `json:"table"` // schema.table, or LogicalMessages
+	Events int64  `json:"events"`
 }
 
 // LogicalMessages is the data collection of logical messages in

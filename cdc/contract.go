@@ -10,9 +10,9 @@ type Source interface {
 	// Next returns the next event, or nil when none arrived within wait. The event
 	// is valid until the next call. An error ends the source.
 	Next(ctx context.Context, wait time.Duration) (*Event, error)
-	// Resolve gives the table that rows of a relation are read with from the last
-	// EventRelation on, which stood at the given position: as the history knows
-	// it, else as the catalog does. It may ask the database.
+	// Resolve gives the table that rows of a relation are read with since its last
+	// EventRelation: as the history knows it, else as the catalog does. The position
+	// is that of the first change since which needs it. It may ask the database.
 	Resolve(ctx context.Context, relation uint32, at Position) (*Table, error)
 	// Refresh is Resolve with every fact read again.
 	Refresh(ctx context.Context, relation uint32) (*Table, error)
@@ -22,12 +22,13 @@ type Source interface {
 }
 
 // Encoder compiles the plan of a table version and has its schemas accepted by
-// the registry. It may block on the registry; an incompatible schema is a
-// StopError.
+// the registry. It may block on the registry; a schema that the registry does
+// not take is a *RefusedError.
 type Encoder interface {
-	//
+	// Plan makes the plan of a table version as it is published, for one topic.
 	// The table that comes back is t, or a wider one: columns that were published
 	// as nullable before cannot become NOT NULL under most compatibility levels.
+	// Only columns differ, never their number, order or names.
 	Plan(ctx context.Context, t *Table, topic string) (Plan, *Table, error)
 	// Messages, Transactions and Heartbeats have the schemas of the records that
 	// belong to no table accepted.
@@ -73,6 +74,9 @@ type Observer interface {
 	CommitToAck(d time.Duration)
 	Confirmed(LSN)
 	Fallback(table, column, typ string)
+	// Heartbeat says that a probe of the whole line, sent through PostgreSQL at a
+	// time, has become durable.
+	Heartbeat(sent time.Time)
 }
 
 // Config is what the loop needs to know of the configuration.
@@ -80,9 +84,9 @@ type Config struct {
 	Name       string
 	Topic      func(*Table) string
 	Include    func(context.Context, *Table) (bool, error) // asked once for each table version
-	Rules      func(*Table) Rules
+	Rules      func(*Table) Rules                          // asked once for each table version; nil: none has any
 	Tombstones bool
-	Skip       string // the letters of operations that are not published
+	Skip       string // the letters of operations that are not published: of c, u and d
 	Truncates  bool   // publish TRUNCATE
 	MaxRow     int    // bytes of one encoded record
 	DeadLetter string // topic; "" stops at a value that has no form
@@ -93,7 +97,7 @@ type Config struct {
 	Debezium bool
 	WholeKey bool // partition by all key bytes, the registry's header included
 
-	Messages     func(prefix string) bool // logical messages that are published; tailrace.* never are
+	Messages     func(prefix string) bool // logical messages that are published; tailrace.* never are; nil: none
 	Transactions bool                     // the block transaction, and topic <name>.transaction
 	Heartbeat    time.Duration            // between records of topic __debezium-heartbeat.<name>; 0: none
 

@@ -8,8 +8,9 @@ import (
 )
 
 // deadLetter puts a change that has no record form into the dead-letter topic,
-// with PostgreSQL's text values, in the order of the stream.
-func (r *Relay) deadLetter(ctx context.Context, rt *route, pos Position, cause *ValueError) error {
+// with PostgreSQL's text values as the rules leave them, in the order of the
+// stream. The change is fitted to the route.
+func (r *Relay) deadLetter(ctx context.Context, rt *route, pos Position, c *change, cause *ValueError) error {
 	partitions, err := r.Log.Topic(ctx, r.Config.DeadLetter)
 	if err != nil {
 		return fmt.Errorf("dead-letter topic: %w", err)
@@ -17,24 +18,28 @@ func (r *Relay) deadLetter(ctx context.Context, rt *route, pos Position, cause *
 	if err := r.room(ctx, r.env.Now); err != nil {
 		return err
 	}
+	row := c.after
+	if row == nil {
+		row = c.before
+	}
+	known := keyKnown(rt.table, row)
 	value, err := json.Marshal(map[string]any{
-		"schema": rt.table.Schema, "table": rt.table.Name, "op": r.env.Op.String(), "position": pos.String(),
-		"before": textRow(rt.table, r.env.Before), "after": textRow(rt.table, r.env.After),
-		"key": textKey(rt.table, r.env.Before, r.env.After), "column": cause.Column, "reason": cause.Reason,
+		"schema": rt.table.Schema, "table": rt.table.Name, "op": c.op.String(), "position": pos.String(),
+		"before": textRow(rt.table, c.before), "after": textRow(rt.table, c.after),
+		"key": textKey(rt.table, row, known), "column": cause.Column, "reason": cause.Reason,
 	})
 	if err != nil {
 		return fmt.Errorf("dead letter: %w", err)
 	}
 	b := r.batch
+	before := len(b.Records)
+	r.opening()
 	rec := Record{Topic: r.Config.DeadLetter, Start: len(b.Buf), Partition: Partition([]byte(rt.table.String()), partitions)}
-	row := r.env.After
-	if row == nil {
-		row = r.env.Before
-	}
-	if key, err := rt.plan.AppendKey(b.Buf, row); err == nil {
-		b.Buf = key
-		if rec.Key = len(b.Buf) - rec.Start; rec.Key > KeyHeaderBytes {
-			rec.Partition = Partition(b.Buf[rec.Start+KeyHeaderBytes:], partitions)
+	if known && rt.plan != nil {
+		if key, err := rt.plan.AppendKey(b.Buf, row); err == nil {
+			b.Buf = key
+			rec.Key = len(b.Buf) - rec.Start
+			rec.Partition = r.partition(b.Buf[rec.Start:], partitions, rec.Partition)
 		}
 	}
 	b.Buf = append(b.Buf, value...)
@@ -42,13 +47,27 @@ func (r *Relay) deadLetter(ctx context.Context, rt *route, pos Position, cause *
 	rec.Pos = b.appended(func(dst []byte) []byte { return pos.Append(dst) })
 	rec.Extra = []Header{
 		{"dlq.class", "mapping"}, {"dlq.message", cause.Error()}, {"dlq.version", pos.String()},
-		{"dlq.table", rt.table.String()}, {"dlq.op", r.env.Op.String()},
+		{"dlq.table", rt.table.String()}, {"dlq.op", c.op.String()},
 	}
 	b.Records = append(b.Records, rec)
-	r.open.records++
-	r.Observer.DeadLetter("value")
+	r.open.records += len(b.Records) - before
+	reason := "value"
+	if rt.refused != nil {
+		reason = "schema"
+	}
+	r.Observer.DeadLetter(reason)
 	r.Logger.Warn("a change went to the dead letters", "table", rt.table.String(), "position", pos.String(), "column", cause.Column, "reason", cause.Reason)
 	return nil
+}
+
+// keyKnown tells whether a row carries the whole record key.
+func keyKnown(t *Table, row []Value) bool {
+	for _, i := range t.Key {
+		if row == nil || row[i].State == Absent || row[i].State == Unchanged {
+			return false
+		}
+	}
+	return len(t.Key) > 0
 }
 
 func textRow(t *Table, row []Value) map[string]any {
@@ -67,10 +86,10 @@ func textRow(t *Table, row []Value) map[string]any {
 	return m
 }
 
-func textKey(t *Table, before, after []Value) map[string]any {
-	row := after
-	if row == nil {
-		row = before
+// textKey is the record key; null where the row does not carry all of it.
+func textKey(t *Table, row []Value, known bool) map[string]any {
+	if !known {
+		return nil
 	}
 	all, key := textRow(t, row), map[string]any{}
 	for _, i := range t.Key {

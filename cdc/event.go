@@ -6,8 +6,10 @@ type Event struct {
 	Kind EventKind
 	Tx   *Transaction // of Begin, rows and Commit
 	Op   Op           // of a Row: OpCreate, OpUpdate or OpDelete
-	// LSN is the row's own LSN, the end LSN of a Commit, or the position up to
-	// which a Keepalive says that everything has been sent.
+	// LSN is that of a row's, truncate's or message's WAL record, as its frame or
+	// message has it; of a Begin the frame's, which is that of the transaction's
+	// first change, or 0 when an origin follows; the end LSN of a Commit; or the
+	// position up to which a Keepalive says that everything has been sent.
 	LSN       LSN
 	Relation  uint32 // OID of a row's, truncate's or relation's table
 	Old, New  []Value
@@ -23,7 +25,8 @@ type Event struct {
 type EventKind uint8
 
 // The kinds of events. A relation event says that rows of Relation are to be
-// read with another shape from here on; the loop answers it with Resolve.
+// read with another shape from here on; the loop calls Resolve before the first
+// of them that it needs.
 const (
 	EventBegin EventKind = iota + 1
 	EventCommit

@@ -17,6 +17,10 @@ type Progress struct {
 	Last        *LastCommit  `json:"last,omitempty"`
 	Partial     *Partial     `json:"partial,omitempty"`
 	Snapshot    *SnapshotRun `json:"snapshot,omitempty"`
+	// Message is the LSN of the last message outside of transactions, where it
+	// counts as a commit in source.sequence.
+	Message LSN       `json:"message,omitempty"`
+	Adopted *Adoption `json:"adopted,omitempty"`
 }
 
 // Epoch is a stretch of one history: positions of two epochs are ordered by the
@@ -43,6 +47,9 @@ type Partial struct {
 	XID       uint32 `json:"xid"`
 	Ordinal   uint32 `json:"ordinal"` // the last published one
 	Hash      uint64 `json:"hash"`    // over every change up to it
+	// Counts are those of transaction metadata up to that change; nil when they
+	// were not kept, so that the rest of the transaction goes without.
+	Counts *Counts `json:"counts,omitempty"`
 }
 
 // SnapshotRun is the state of the initial snapshot until every row is durable.
@@ -73,6 +80,7 @@ type Tracker struct {
 	tx      *Transaction // the source transaction that is open
 	ordinal uint32
 	hash    uint64
+	counts  func() *Counts // of the open source transaction; nil: there are none
 	dirty   bool
 }
 
@@ -107,6 +115,15 @@ func (t *Tracker) Keepalive(at LSN) {
 	}
 }
 
+// Message notes a message outside of transactions that ends at an LSN: it is a
+// unit of its own between two transactions.
+func (t *Tracker) Message(end LSN, asCommit bool) {
+	if asCommit {
+		t.next.Message = end
+	}
+	t.advance(end)
+}
+
 func (t *Tracker) advance(to LSN) {
 	if to > t.next.Confirmed {
 		t.next.Confirmed = to
@@ -123,6 +140,9 @@ func (t *Tracker) Next() Progress {
 	}
 	if t.tx != nil && t.ordinal > 0 {
 		p.Partial = &Partial{CommitLSN: t.tx.CommitLSN, XID: t.tx.XID, Ordinal: t.ordinal, Hash: t.hash}
+		if t.counts != nil {
+			p.Partial.Counts = t.counts()
+		}
 	}
 	return p
 }

@@ -122,6 +122,11 @@ func TestRestartStopsAtAnotherHistory(t *testing.T) {
 
 	p := cut(2)
 	s = newSkip(p, 205)
+	if err := s.passed(400); err != nil {
+		t.Errorf("what ends where the commit record starts: %v", err)
+	}
+	stopped("a keepalive passes the transaction that was published in part", s.passed(401))
+	s = newSkip(p, 205)
 	tr := NewTracker(p)
 	tx := &Transaction{XID: 9, CommitLSN: 400, CommitTime: 5}
 	if err := s.begin(tx); err != nil {

@@ -16,17 +16,24 @@ type Relay struct {
 	Log      Log
 	Observer Observer
 	Logger   *slog.Logger
+	History  *History // of the schema topic; the loop adds what it writes
 
 	tracker *Tracker
 	epoch   uint32
 	batch   *Batch
 	env     Envelope
-	last    LSN // end of the last published transaction
+	last    LSN // the first half of source.sequence
 	skip    skip
+	adopted *Adoption // nil: nothing is left to pass over
 
 	routes map[*Table]*route
 	tables map[uint32]*Table // by relation, as of where the stream stands
+	stale  map[uint32]bool   // relations that were described since; their table is asked for when it is needed
 	recent *route
+
+	meta      metadata
+	messages  messages
+	heartbeat heartbeat
 
 	open  txn
 	notes time.Time // when progress without rows was last written
@@ -35,9 +42,10 @@ type Relay struct {
 // txn is the Kafka transaction that is being filled.
 type txn struct {
 	records, bytes int
-	since          int64   // Event.Read of its first record
-	commits        []int64 // commit times of the source transactions in it
-	noted          bool    // it has notes
+	since          int64       // Event.Read of its first record
+	commits        []int64     // commit times of the source transactions in it
+	noted          bool        // it has notes, or probes
+	probes         []time.Time // when those were sent that become durable with it
 }
 
 // Resume prepares the loop to go on from durable progress.
@@ -45,12 +53,27 @@ func (r *Relay) Resume(p Progress, slotConfirmed LSN) {
 	r.tracker = NewTracker(p)
 	r.epoch = p.Current().Epoch
 	r.routes = map[*Table]*route{}
-	r.tables = map[uint32]*Table{}
+	r.tables, r.stale = map[uint32]*Table{}, map[uint32]bool{}
 	r.skip = newSkip(p, slotConfirmed)
-	if p.Last != nil {
-		r.last = p.Last.EndLSN
+	r.adopted = p.Adopted
+	if r.History == nil {
+		r.History = &History{}
 	}
 	r.notes = time.Now()
+	r.heartbeat.begin(&r.Config, r.notes)
+	r.messages.seen = r.notes.Truncate(time.Millisecond).UnixMicro()
+	if p.Adopted != nil {
+		r.last = p.Adopted.Last
+	}
+	if p.Last != nil {
+		r.last, r.messages.seen = p.Last.EndLSN, p.Last.CommitTime
+	}
+	if r.Config.Debezium {
+		r.last = max(r.last, p.Message)
+	}
+	if r.Config.Transactions {
+		r.tracker.counts = r.meta.counts
+	}
 }
 
 // Stream publishes until ctx ends or something fails. When ctx ends, what is
@@ -71,7 +94,7 @@ func (r *Relay) Stream(ctx context.Context) error {
 		if ctx.Err() != nil {
 			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime(ctx))
 			defer cancel()
-			if err := r.commit(drain); err != nil {
+			if err := r.finish(drain); err != nil {
 				return fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 			}
 			return ctx.Err()
@@ -100,6 +123,9 @@ func (r *Relay) wait() time.Duration {
 	if r.open.records > 0 || r.open.noted {
 		return r.Config.Limits.Idle
 	}
+	if r.heartbeat.every > 0 {
+		return min(time.Second, max(r.heartbeat.left(), time.Millisecond))
+	}
 	return time.Second
 }
 
@@ -108,6 +134,9 @@ func (r *Relay) wait() time.Duration {
 // has waited long enough.
 func (r *Relay) due(ev *Event) bool {
 	l := &r.Config.Limits
+	if ev != nil && r.heartbeat.due(ev.Read) || ev == nil && r.heartbeat.due(time.Now().UnixNano()) {
+		return true
+	}
 	if r.open.records > 0 || r.open.noted {
 		return ev == nil || r.open.records >= l.Rows || r.open.bytes+len(r.batchBuf()) >= l.Bytes ||
 			(r.open.since > 0 && ev.Read-r.open.since >= int64(l.Age))
@@ -132,51 +161,57 @@ func (r *Relay) batchBuf() []byte {
 func (r *Relay) handle(ctx context.Context, ev *Event) error {
 	switch ev.Kind {
 	case EventBegin:
-		if err := r.skip.begin(ev.Tx); err != nil {
-			return err
-		}
-		if !r.skip.whole {
-			r.tracker.Begin(ev.Tx)
-		}
+		return r.begin(ev)
 	case EventRow:
 		return r.row(ctx, ev)
 	case EventTruncate:
-		for range ev.Relations {
-			if err := r.pass('T', ev, "truncate"); err != nil {
-				return err
-			}
-		}
+		return r.truncate(ctx, ev)
 	case EventMessage:
-		return r.pass('M', ev, "message")
+		return r.message(ctx, ev)
 	case EventCommit:
-		return r.endTransaction(ev)
+		return r.endTransaction(ctx, ev)
 	case EventKeepalive:
 		if err := r.skip.passed(ev.LSN); err != nil {
 			return err
 		}
 		r.tracker.Keepalive(ev.LSN)
+		r.overtake(ev.LSN)
 	case EventRelation:
-		return r.relation(ctx, ev)
+		// Another shape may be in force for the rows that follow. Which one is asked
+		// for the first of them that is published: its position is where a version
+		// begins, and what was published before needs none.
+		r.stale[ev.Relation], r.recent = true, nil
 	}
 	return nil
 }
 
-// pass counts a change that is not published.
-func (r *Relay) pass(kind byte, ev *Event, reason string) error {
-	if r.skip.whole {
-		return nil
+// begin opens the source transaction.
+func (r *Relay) begin(ev *Event) error {
+	r.messages.seen = ev.Tx.CommitTime
+	if err := r.skip.begin(ev.Tx); err != nil || r.skip.whole {
+		return err
 	}
-	if ev.Tx != nil { // a message outside of transactions has no ordinal to take
-		if err := r.skip.change(r.tracker.Change(kind, ev.Relation, ev.LSN), r.tracker.hash); err != nil {
-			return err
-		}
+	r.tracker.Begin(ev.Tx)
+	if r.Config.Transactions {
+		r.meta.begin(ev.Tx, ev.LSN, r.skip.published(), r.Config.Debezium)
 	}
-	r.Observer.Filtered(reason, 1)
 	return nil
+}
+
+// repeated tells whether an earlier run has published a change of the open
+// transaction. One that it has takes its ordinal here.
+func (r *Relay) repeated(kind byte, ev *Event) (bool, error) {
+	switch {
+	case r.skip.whole:
+		return true, nil
+	case r.skip.part:
+		return true, r.skip.change(r.tracker.Change(kind, ev.Relation, ev.LSN), r.tracker.hash)
+	}
+	return false, nil
 }
 
 // endTransaction closes the source transaction.
-func (r *Relay) endTransaction(ev *Event) error {
+func (r *Relay) endTransaction(ctx context.Context, ev *Event) error {
 	whole, err := r.skip.commit(ev.Tx)
 	if err != nil {
 		return err
@@ -184,60 +219,16 @@ func (r *Relay) endTransaction(ev *Event) error {
 	if whole {
 		return nil
 	}
+	if err := r.closing(ctx, ev.LSN, ev.Read); err != nil {
+		return err
+	}
+	r.meta.end()
 	r.tracker.Commit(ev.LSN)
 	r.last = ev.LSN
+	r.overtake(ev.Tx.CommitLSN)
 	if r.open.records > 0 {
 		r.open.commits = append(r.open.commits, ev.Tx.CommitTime)
 	}
-	return nil
-}
-
-// relation puts another shape in force for the rows that follow. No Kafka
-// transaction is open while the catalog or the registry is asked.
-func (r *Relay) relation(ctx context.Context, ev *Event) error {
-	if err := r.commit(ctx); err != nil {
-		return err
-	}
-	t, err := r.Source.Resolve(ctx, ev.Relation, r.position())
-	if err != nil {
-		return err
-	}
-	r.retire(r.tables[ev.Relation])
-	r.tables[ev.Relation] = t
-	return nil
-}
-
-// row publishes one change, or skips what an earlier run has published.
-func (r *Relay) row(ctx context.Context, ev *Event) error {
-	if r.skip.whole {
-		return nil
-	}
-	if r.skip.part {
-		return r.skip.change(r.tracker.Change(byte(ev.Op), ev.Relation, ev.LSN), r.tracker.hash)
-	}
-	t := r.tables[ev.Relation]
-	if t == nil {
-		return &StopError{What: fmt.Sprintf("a row of relation %d came before its RELATION message", ev.Relation),
-			Pos: ev.LSN.String(), Next: "report this with the server's version; restarting the relay reads the transaction again"}
-	}
-	if n := len(t.Columns); ev.New != nil && len(ev.New) != n || ev.Old != nil && len(ev.Old) != n {
-		return &StopError{What: fmt.Sprintf("a row has another number of columns than its RELATION message (%d)", n),
-			Pos: ev.LSN.String() + " of " + t.String(), Next: "report this with the server's version; restarting the relay reads the transaction again"}
-	}
-	rt := r.recent
-	if rt == nil || rt.table != t {
-		var err error
-		if rt, err = r.route(ctx, t); err != nil {
-			return err
-		}
-		r.recent = rt
-	}
-	if rt.filtered {
-		rt.skipped++
-	} else if err := r.publish(ctx, rt, ev); err != nil {
-		return err
-	}
-	r.tracker.Change(byte(ev.Op), ev.Relation, ev.LSN)
 	return nil
 }
 
@@ -252,10 +243,35 @@ func (r *Relay) flush(ctx context.Context) error {
 	return r.Log.Publish(ctx, b)
 }
 
-// commit makes everything read so far durable, then lets the server release its
+// commit makes everything read so far durable, with a heartbeat if it is time for
+// one.
+func (r *Relay) commit(ctx context.Context) error {
+	if err := r.beat(ctx); err != nil {
+		return err
+	}
+	return r.settle(ctx)
+}
+
+// settle makes everything read so far durable. What is under way when ctx ends is
+// not given up: a Kafka transaction whose end is not known would be read again,
+// although a moment more would have confirmed it.
+func (r *Relay) settle(ctx context.Context) error {
+	lasting, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-lasting.Done():
+		case <-time.After(drainTime(ctx)):
+			cancel()
+		}
+	})()
+	return r.finish(lasting)
+}
+
+// finish makes everything read so far durable, then lets the server release its
 // WAL. Law 1 is kept here: Confirm is called with what the log has made durable,
 // and with nothing else.
-func (r *Relay) commit(ctx context.Context) error {
+func (r *Relay) finish(ctx context.Context) error {
 	if r.tracker == nil || r.open.records == 0 && !r.open.noted && r.tracker.Ahead() == 0 {
 		return nil
 	}
@@ -273,10 +289,17 @@ func (r *Relay) commit(ctx context.Context) error {
 	for _, at := range r.open.commits {
 		r.Observer.CommitToAck(now.Sub(time.UnixMicro(at)))
 	}
+	for _, sent := range r.open.probes {
+		r.Observer.Heartbeat(sent)
+	}
 	r.notes = now
-	r.open = txn{commits: r.open.commits[:0]}
+	r.open = txn{commits: r.open.commits[:0], probes: r.open.probes[:0]}
 	for _, rt := range r.routes {
 		rt.report(r.Observer)
+	}
+	if n := r.messages.published; n > 0 {
+		r.Observer.Changes(LogicalMessages, OpMessage, n)
+		r.messages.published = 0
 	}
 	return nil
 }

@@ -22,3 +22,20 @@ func TestTheLastCommitIsShortWhenTheRelayIsInterrupted(t *testing.T) {
 		t.Errorf("asked to stop: %s, want time to finish", got)
 	}
 }
+
+// TestACommitUnderWayIsFinished: a relay that is asked to stop inside of a commit
+// stops cleanly.
+func TestACommitUnderWayIsFinished(t *testing.T) {
+	t.Parallel()
+	w := newWorld(tableOf(1, "t", "id"))
+	w.server.transaction(insert(1, "1"))
+	r, _ := w.relay()
+	ctx, stop := context.WithCancel(t.Context())
+	w.log.onCommit = stop
+	if err := r.Stream(ctx); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnconfirmed) {
+		t.Errorf("%v, want a clean stop", err)
+	}
+	if len(w.log.records) != 1 || w.server.confirmed != w.server.units[0].end {
+		t.Errorf("%v; confirmed %s, want the row, confirmed", w.log.records, w.server.confirmed)
+	}
+}

@@ -10,6 +10,7 @@ import "fmt"
 // transaction without delivering exactly that one, or the transaction that was
 // published in part looks different now. Both mean that this is another history
 // (storage rolled back, another server), and nothing new may be published over it.
+// (How messages outside of transactions are recognised stands in message.go.)
 type skip struct {
 	active  bool
 	last    *LastCommit
@@ -55,6 +56,15 @@ func (s *skip) begin(tx *Transaction) error {
 	return nil
 }
 
+// published is what an earlier run has published of the transaction that has just
+// begun; nil: nothing.
+func (s *skip) published() *Partial {
+	if !s.part {
+		return nil
+	}
+	return s.partial
+}
+
 // change notes that a change of this ordinal went by; hash is the running hash
 // with it.
 func (s *skip) change(ordinal uint32, hash uint64) error {
@@ -79,9 +89,10 @@ func (s *skip) commit(tx *Transaction) (bool, error) {
 	return s.whole, nil
 }
 
-// passed notes that the server has sent everything before lsn.
+// passed notes that the server has sent everything before lsn, which lies between
+// two transactions.
 func (s *skip) passed(lsn LSN) error {
-	if s.active && s.expect && lsn > s.last.EndLSN {
+	if s.active && (s.expect && lsn > s.last.EndLSN || s.partial != nil && !s.part && lsn > s.partial.CommitLSN) {
 		return s.diverged(lsn)
 	}
 	return nil

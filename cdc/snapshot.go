@@ -18,8 +18,11 @@ type SnapshotSource interface {
 	Rows(ctx context.Context, i int, row func([]Value) error) error
 }
 
+// snapshotPrefix begins the keys of tables whose snapshot is whole.
+const snapshotPrefix = "snapshot/"
+
 // SnapshotKey is the progress topic's key for a table whose snapshot is whole.
-func SnapshotKey(t *Table) string { return "snapshot/" + t.String() }
+func SnapshotKey(t *Table) string { return snapshotPrefix + t.String() }
 
 // ParseSnapshotCursor reads the value of such a key: the OID of the table.
 func ParseSnapshotCursor(value []byte) (uint32, error) {
@@ -96,6 +99,9 @@ func (s *snapshotRun) table(ctx context.Context, src SnapshotSource, i int, t *T
 	}
 	s.rows = 0
 	err = src.Rows(ctx, i, func(row []Value) error {
+		if keep, err := s.admit(ctx, row); !keep || err != nil {
+			return err
+		}
 		if err := s.emit(ctx, false); err != nil {
 			return err
 		}
@@ -112,6 +118,27 @@ func (s *snapshotRun) table(ctx context.Context, src SnapshotSource, i int, t *T
 	s.finished = append(s.finished, t)
 	s.report(t.String(), s.rows)
 	return nil
+}
+
+// admit tells whether the row filter lets a row through. One that it cannot judge
+// takes its place as a dead letter.
+func (s *snapshotRun) admit(ctx context.Context, row []Value) (bool, error) {
+	r, rt := s.relay, s.route
+	if rt.filter == nil {
+		return true, nil
+	}
+	keep, err := rt.filter(rt.source, row)
+	if err != nil {
+		s.number++
+		pos := Position{Epoch: r.epoch, LSN: s.at, Part: s.number}
+		r.env = Envelope{Op: OpRead, Tx: s.tx, LSN: s.at, Now: time.Now().UnixNano()}
+		r.tracker.SnapshotRow(s.number)
+		return false, r.unfiltered(ctx, rt, pos, &change{op: OpRead, row: row}, err)
+	}
+	if !keep {
+		rt.tally.row++
+	}
+	return keep, nil
 }
 
 // hold copies a row: its memory is the reader's.
@@ -141,13 +168,9 @@ func (s *snapshotRun) emit(ctx context.Context, last bool) error {
 	if rt := s.held; rt != nil {
 		s.number++
 		pos := Position{Epoch: r.epoch, LSN: s.at, Part: s.number}
-		r.env = Envelope{Tx: s.tx, LSN: s.at, Now: now.UnixNano(), Snapshot: s.marker(last, rt)}
-		used := rt // a row that contradicts the table's facts brings another one
-		err := r.encode(ctx, rt, pos, now.UnixNano(), func(rt *route) error {
-			used = rt
-			r.env.Op, r.env.Before, r.env.After = OpRead, nil, s.row
-			return r.record(rt, pos, s.row, nil, WholeRow)
-		})
+		r.env = Envelope{Op: OpRead, Tx: s.tx, LSN: s.at, Now: now.UnixNano(), Snapshot: s.marker(last, rt)}
+		// A row that contradicts the table's facts brings another route.
+		used, err := r.encode(ctx, rt, pos, now.UnixNano(), &change{op: OpRead, row: s.row})
 		if err != nil {
 			return err
 		}

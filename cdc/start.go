@@ -65,8 +65,11 @@ type Rows interface {
 type Memory interface {
 	// Fence ends what a predecessor had open and shuts it out (InitProducerId).
 	Fence(ctx context.Context) error
-	// Read reads the progress topic to its end.
+	// Read reads the progress topic and the schema topic to their ends.
 	Read(ctx context.Context) (Remembered, error)
+	// Tails reads the ends of the data topics that a Debezium wrote, and pins
+	// their partition counts. Partitions without a record are left out.
+	Tails(ctx context.Context) ([]Tail, error)
 	// Intend makes the record durable that a slot is about to be made.
 	Intend(ctx context.Context, i Intent) error
 }
@@ -97,6 +100,7 @@ type Starter struct {
 	Publication string
 	Snapshot    bool // false: start from the slot without reading tables
 	Create      bool // the slot may be made
+	Adopt       bool // a slot without progress record is a Debezium's, to be gone on with
 	Nonce       string
 	// State is told of changes a person would want to know: starting, standby,
 	// snapshot.
@@ -127,6 +131,12 @@ func (st *Starter) Start(ctx context.Context, r *Relay) (Stream, error) {
 	if err != nil {
 		return nil, err
 	}
+	// As a standby it may have waited for long: only what the server is from here
+	// on can be compared with the memory.
+	if sys, err = st.Database.Identify(ctx); err != nil {
+		stream.Close()
+		return nil, err
+	}
 	again, err := st.resume(ctx, r, sys, slot, stream)
 	if err == nil && !again {
 		return stream, nil
@@ -149,7 +159,11 @@ func (st *Starter) take(ctx context.Context, slot *Slot) (Stream, error) {
 		if !errors.Is(err, ErrSlotInUse) {
 			return stream, err
 		}
-		st.State("standby", fmt.Sprintf("slot %q is in use by another session; taking over when it ends", slot.Name))
+		reason := fmt.Sprintf("slot %q is in use by another session; taking over when it ends", slot.Name)
+		if st.Adopt {
+			reason += " (a Debezium connector that has it must be stopped)"
+		}
+		st.State("standby", reason)
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -175,12 +189,16 @@ func (st *Starter) resume(ctx context.Context, r *Relay, sys System, slot *Slot,
 	}
 	p := rem.Progress
 	switch {
+	case p == nil && st.Adopt:
+		if p, err = st.adopt(ctx, r, sys, slot, rem.Done); err != nil {
+			return false, err
+		}
 	case p == nil && rem.Intent != nil && rem.Intent.Slot == slot.Name && rem.Intent.SystemID == sys.ID:
 		return true, nil
 	case p == nil && st.Snapshot:
 		return false, &StopError{
 			What: fmt.Sprintf("slot %q exists, but the progress topic knows nothing of it", slot.Name), Pos: slot.Confirmed.String(),
-			Next: fmt.Sprintf("drop it to begin with a new snapshot (SELECT pg_drop_replication_slot('%s')), or set snapshot.mode: never to begin where it stands", slot.Name)}
+			Next: fmt.Sprintf("drop it to begin with a new snapshot (SELECT pg_drop_replication_slot('%s')), set snapshot.mode: never to begin where it stands, or postgres.slot.adopt: true if a Debezium connector left it", slot.Name)}
 	case p == nil:
 		fresh := st.progress(sys, slot.Confirmed)
 		p = &fresh
@@ -192,7 +210,8 @@ func (st *Starter) resume(ctx context.Context, r *Relay, sys System, slot *Slot,
 	if err := st.Database.Publication(ctx); err != nil {
 		return false, err
 	}
-	r.Source = stream
+	r.Source, r.History = stream, rem.History
+	st.Database.Remember(rem.History)
 	if err := st.unread(ctx, p, rem.Done); err != nil {
 		return false, err
 	}
@@ -268,6 +287,10 @@ func (st *Starter) first(ctx context.Context, r *Relay, sys System) (Stream, err
 		return nil, &StopError{What: fmt.Sprintf("slot %q is missing, so changes since the last published one are gone", st.Slot), Pos: rem.Progress.Confirmed.String(),
 			Next: "begin anew under another name, which takes a new snapshot"}
 	}
+	if st.Adopt {
+		return nil, &StopError{What: fmt.Sprintf("slot %q, which is to be adopted, does not exist", st.Slot),
+			Next: "set postgres.slot.name to the connector's slot.name; without its slot there is nothing to go on with: set postgres.slot.adopt: false for a new snapshot"}
+	}
 	if !st.Create {
 		return nil, &StopError{What: fmt.Sprintf("slot %q does not exist, and postgres.slot.create is false", st.Slot),
 			Next: fmt.Sprintf("create it: SELECT pg_create_logical_replication_slot('%s', 'pgoutput')", st.Slot)}
@@ -288,7 +311,8 @@ func (st *Starter) first(ctx context.Context, r *Relay, sys System) (Stream, err
 	if st.Snapshot {
 		p.Snapshot = &SnapshotRun{At: at}
 	}
-	r.Source = stream
+	r.Source, r.History = stream, rem.History
+	st.Database.Remember(rem.History)
 	r.Resume(p, at)
 	if err := r.Log.Commit(ctx, p); err != nil {
 		stream.Close()

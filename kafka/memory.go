@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -22,31 +23,71 @@ const (
 	keyReader   = "reader" // of a start that looks for the end of the topic
 )
 
-// Read reads the progress topic to its end, committed records only. Call it after
-// Fence: before, a predecessor could still be writing. Where the end is, a record
-// of our own shows: offsets would not do, since compaction leaves gaps.
+// Read reads the progress topic and the schema topic to their ends, committed
+// records only. Call it after Fence: before, a predecessor could still be writing.
 func (p *Publisher) Read(ctx context.Context) (cdc.Remembered, error) {
-	rem := cdc.Remembered{Done: map[string]uint32{}}
-	topic := ProgressTopic(p.config.Name)
-	nonce := strconv.FormatUint(rand.Uint64(), 16)
-	if err := p.commitNote(ctx, cdc.Note{Key: keyReader, Value: []byte(nonce)}); err != nil {
-		return rem, err
+	rem := cdc.Remembered{Done: map[string]uint32{}, History: &cdc.History{}}
+	if err := p.readProgress(ctx, &rem); err != nil {
+		return rem, fmt.Errorf("kafka: read %s: %w", ProgressTopic(p.config.Name), err)
 	}
-	if err := p.readTo(ctx, topic, nonce, &rem); err != nil {
-		return rem, fmt.Errorf("kafka: read %s: %w", topic, err)
+	if err := p.readHistory(ctx, rem.History); err != nil {
+		return rem, fmt.Errorf("kafka: read %s: %w", SchemaTopic(p.config.Name), err)
 	}
 	return rem, nil
 }
 
-func (p *Publisher) readTo(ctx context.Context, topic, nonce string, rem *cdc.Remembered) error {
+// readProgress reads the progress topic. Where its end is, a record of our own
+// shows: offsets would not do, since compaction leaves gaps.
+func (p *Publisher) readProgress(ctx context.Context, rem *cdc.Remembered) error {
+	nonce := strconv.FormatUint(rand.Uint64(), 16)
+	if err := p.commitNote(ctx, cdc.Note{Key: keyReader, Value: []byte(nonce)}); err != nil {
+		return err
+	}
+	return p.readTo(ctx, ProgressTopic(p.config.Name), func(r *kgo.Record) (end bool, err error) {
+		if key := string(r.Key); key != keyReader {
+			err = p.remember(rem, key, r.Value)
+		}
+		return string(r.Key) == keyReader && string(r.Value) == nonce, err
+	})
+}
+
+// readHistory reads the schema topic. It is never compacted, so every offset holds
+// a record or the end of a transaction, and the last one is met.
+func (p *Publisher) readHistory(ctx context.Context, h *cdc.History) error {
+	topic := SchemaTopic(p.config.Name)
+	starts, err := p.admin.ListStartOffsets(ctx, topic)
+	if err != nil {
+		return err
+	}
+	ends, err := p.admin.ListCommittedOffsets(ctx, topic)
+	if err != nil {
+		return err
+	}
+	start, _ := starts.Lookup(topic, 0)
+	last, _ := ends.Lookup(topic, 0)
+	if err := errors.Join(start.Err, last.Err); err != nil || start.Offset >= last.Offset {
+		return err
+	}
+	return p.readTo(ctx, topic, func(r *kgo.Record) (end bool, err error) {
+		if !r.Attrs.IsControl() {
+			err = recall(h, r.Value)
+		}
+		return r.Offset+1 >= last.Offset, err
+	}, kgo.KeepControlRecords())
+}
+
+// readTo reads a topic's only partition from its beginning, until take says that
+// the end is there.
+func (p *Publisher) readTo(ctx context.Context, topic string, take func(*kgo.Record) (end bool, err error), also ...kgo.Opt) error {
 	opts, err := p.config.options()
 	if err != nil {
 		return err
 	}
-	client, err := kgo.NewClient(append(opts,
+	opts = append(opts,
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: kgo.NewOffset().AtStart()}}),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-	)...)
+	)
+	client, err := kgo.NewClient(append(opts, also...)...)
 	if err != nil {
 		return err
 	}
@@ -57,15 +98,19 @@ func (p *Publisher) readTo(ctx context.Context, topic, nonce string, rem *cdc.Re
 			return err
 		}
 		for r := range fetches.RecordsAll() {
-			key := string(r.Key)
-			if key == keyReader && string(r.Value) == nonce {
-				return nil
-			}
-			if err := p.remember(rem, key, r.Value); err != nil {
+			if end, err := take(r); end || err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// recall reads an entry of the schema topic.
+func recall(h *cdc.History, value []byte) error {
+	if err := h.Add(value); err != nil {
+		return &cdc.StopError{What: "an entry of the schema topic cannot be read", Err: err, Next: "another program wrote to the topic; begin anew under another name"}
+	}
+	return nil
 }
 
 func (p *Publisher) remember(rem *cdc.Remembered, key string, value []byte) error {

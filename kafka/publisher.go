@@ -25,6 +25,7 @@ type PublisherConfig struct {
 	Replication     int16 // -1: the broker's default
 	TopicConfig     map[string]string
 	ContextHeaders  []cdc.Header // on every data record
+	Adopt           AdoptConfig  // only for taking over a Debezium's slot
 }
 
 // Publisher writes a relay's records and its progress in Kafka transactions

@@ -14,8 +14,9 @@ const (
 	headerOldKey = "__debezium.oldkey"
 )
 
-// perRecord is the most headers that a record has beside the constant ones.
-const perRecord = 4
+// perRecord is the most headers that a record has beside the constant ones and
+// those that it names itself: position, unavailable columns, the other key.
+const perRecord = 3
 
 // fill makes the client's records over the arena, which is final now. Records and
 // headers are slabs that live as long as the batch.
@@ -26,6 +27,9 @@ func (b *batch) fill(constant []kgo.RecordHeader) {
 	}
 	b.records = b.records[:n]
 	room := n * (len(constant) + perRecord)
+	for i := range b.Records {
+		room += len(b.Records[i].Extra)
+	}
 	if cap(b.headers) < room {
 		b.headers = make([]kgo.RecordHeader, room+room/4)
 	}
@@ -70,7 +74,9 @@ func (b *batch) appendHeaders(dst []kgo.RecordHeader, r *cdc.Record, constant []
 	case cdc.NewHalf:
 		dst = append(dst, kgo.RecordHeader{Key: headerOldKey, Value: json})
 	}
-	dst = append(dst, constant...)
+	if !r.Bare {
+		dst = append(dst, constant...)
+	}
 	dst = append(dst, kgo.RecordHeader{Key: cdc.HeaderPosition, Value: pos})
 	if len(unavailable) > 0 {
 		dst = append(dst, kgo.RecordHeader{Key: cdc.HeaderUnavailable, Value: unavailable})
