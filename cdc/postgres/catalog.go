@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tailrace/tailrace/cdc"
-	"github.com/tailrace/tailrace/cdc/pgoutput"
 )
 
 // Catalog reads what the catalog says now. It is not safe for concurrent use.
@@ -23,6 +22,9 @@ type Catalog struct {
 	// publish_generated_columns says so. Empty, or a publication that does not
 	// have the table: all columns but generated ones.
 	Publication string
+	// Roots has Match list partitioned tables and not their partitions, as a
+	// publication with publish_via_partition_root has them.
+	Roots bool
 
 	conn  *pgx.Conn
 	types map[uint32]*cdc.Type
@@ -52,49 +54,6 @@ func (c *Catalog) Table(ctx context.Context, oid uint32) (*cdc.Table, error) {
 		})
 	}
 	t.Key = f.keyOf(f.key(), names(published))
-	return t, nil
-}
-
-// Resolve is the table that rows behind rel are read with. rel comes from the
-// WAL and the catalog is read now, so the catalog can be ahead.
-//
-// Columns equal in name, type and modifier: the catalog's facts hold. Different,
-// or the table is gone: rel alone counts, every column outside the key is
-// nullable and none has a default.
-func (c *Catalog) Resolve(ctx context.Context, rel *pgoutput.Relation) (*cdc.Table, error) {
-	f, err := c.facts(ctx, rel.OID)
-	if err != nil {
-		return nil, err
-	}
-	oids := make([]uint32, len(rel.Columns))
-	for i, col := range rel.Columns {
-		oids[i] = col.TypeOID
-	}
-	if err := c.loadTypes(ctx, oids); err != nil {
-		return nil, err
-	}
-	t := &cdc.Table{OID: rel.OID, Schema: rel.Schema, Name: rel.Name, Identity: rel.Identity, Facts: f.agrees(rel)}
-	key, primary := f.resolveKey(rel, t.Facts)
-	t.Key = key
-	t.Columns = make([]cdc.Column, len(rel.Columns))
-	var published []attribute
-	if t.Facts {
-		published = f.published()
-	}
-	for i, col := range rel.Columns {
-		// An identity index, the primary key's or another, allows no NULL
-		// (PostgreSQL documentation, ALTER TABLE, REPLICA IDENTITY).
-		identity := col.Replicated && rel.Identity != cdc.IdentityFull
-		out := cdc.Column{
-			Name: col.Name, Type: c.types[col.TypeOID], Modifier: col.Modifier,
-			Replicated: col.Replicated, NotNull: t.IsKey(i) && (primary || identity),
-		}
-		if t.Facts {
-			out.NotNull = out.NotNull || published[i].notNull
-			out.Default = published[i].expression
-		}
-		t.Columns[i] = out
-	}
 	return t, nil
 }
 

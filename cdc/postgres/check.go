@@ -17,6 +17,7 @@ type CheckOptions struct {
 	CreateSlot   bool
 	Snapshot     bool // rows will be read
 	OutboxPrefix bool // logical messages become events
+	Heartbeat    bool // heartbeats are written
 }
 
 // Check looks at everything that the relay needs of PostgreSQL and returns what
@@ -32,7 +33,7 @@ func Check(ctx context.Context, c Config, o CheckOptions) ([]cdc.Finding, []*cdc
 	}
 	defer closeConn(conn.PgConn())
 	k := &checker{config: c, options: o, conn: conn}
-	for _, check := range []func(context.Context) error{k.server, k.privileges, k.room, k.slot, k.transactions, k.limits, k.publication, k.tables, k.messages} {
+	for _, check := range []func(context.Context) error{k.server, k.privileges, k.room, k.slot, k.transactions, k.limits, k.publication, k.tables, k.filters, k.identity, k.partitions, k.messages} {
 		if err := check(ctx); err != nil {
 			k.add(cdc.LevelError, "postgres", "a check failed: "+err.Error(), "mend that and run relay check again")
 			if ctx.Err() != nil || conn.IsClosed() {
@@ -169,6 +170,8 @@ func (k *checker) slot(ctx context.Context) error {
 		bad("is not a logical slot of pgoutput", own)
 	case s.text("database") != k.conn.Config().Database:
 		bad(fmt.Sprintf("belongs to database %q", s.text("database")), own)
+	case s.true("temporary"):
+		bad("is temporary: it ends with the session that made it", own)
 	case s.true("two_phase"):
 		bad("decodes prepared transactions (two_phase)", drop)
 	case s.text("wal_status") == "lost" || s.text("invalidation_reason") != "" || s.true("conflicting"):
@@ -256,29 +259,6 @@ func (k *checker) limits(ctx context.Context) error {
 	}
 	if seconds, err := strconv.Atoi(timeout); err == nil && seconds > 0 {
 		k.add(cdc.LevelWarning, "idle_replication_slot_timeout", fmt.Sprintf("idle_replication_slot_timeout is %d s: a relay that is away for longer loses its slot", seconds), "ALTER SYSTEM SET idle_replication_slot_timeout = 0; SELECT pg_reload_conf();")
-	}
-	return nil
-}
-
-// messages of an outbox can be written by any login unless that is revoked.
-func (k *checker) messages(ctx context.Context) error {
-	if !k.options.OutboxPrefix {
-		return nil
-	}
-	const revoke = "REVOKE EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, %s%s) FROM PUBLIC; then GRANT EXECUTE … TO the writing services"
-	extra := ""
-	if k.version >= 170000 {
-		extra = ", boolean"
-	}
-	rows, _ := k.conn.Query(ctx, `SELECT p.oid::regprocedure::text FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
-		WHERE p.proname = 'pg_logical_emit_message' AND a.grantee = 0 AND a.privilege_type = 'EXECUTE'`)
-	open, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return fmt.Errorf("read who may write logical messages: %w", err)
-	}
-	if len(open) > 0 {
-		k.add(cdc.LevelError, "outbox", "any login can forge outbox events: PUBLIC may execute "+strings.Join(open, ", "),
-			fmt.Sprintf(revoke, "text", extra)+"; the same for bytea")
 	}
 	return nil
 }

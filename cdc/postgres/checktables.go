@@ -54,6 +54,9 @@ func (k *checker) publication(ctx context.Context) error {
 
 func (k *checker) missingPublication(name string) {
 	switch {
+	case k.config.Adopt:
+		k.add(cdc.LevelError, "publication", fmt.Sprintf("publication %q does not exist, and postgres.slot.adopt is true, so it should be the one that Debezium made", name),
+			"set postgres.publication.name to the connector's publication.name")
 	case !k.config.CreatePublication:
 		k.add(cdc.LevelError, "publication", fmt.Sprintf("publication %q does not exist, and postgres.publication.create is false", name),
 			"CREATE PUBLICATION "+quoteIdent(name)+" FOR TABLE …;")
@@ -68,6 +71,7 @@ func (k *checker) missingPublication(name string) {
 // tables looks at each table that is published or would be.
 func (k *checker) tables(ctx context.Context) error {
 	catalog := NewCatalog(k.conn)
+	catalog.Publication, catalog.Roots = k.config.Publication, k.viaRoot()
 	matched, err := catalog.Match(ctx, k.config.Include, k.config.Exclude)
 	if err != nil {
 		return err
@@ -134,7 +138,10 @@ func (k *checker) each(level cdc.Level, check string, tables []string, what, rem
 
 // covered compares the publication with the patterns.
 func (k *checker) covered(ctx context.Context, catalog *Catalog) error {
-	missing, err := catalog.Missing(ctx, k.config.Publication, k.config.Include, k.config.Exclude)
+	missing, err := catalog.additions(ctx, &k.config, k.viaRoot())
+	if cdc.Stopped(err) {
+		return nil // what stops it is a finding of filters
+	}
 	if err != nil {
 		return err
 	}
@@ -143,11 +150,11 @@ func (k *checker) covered(ctx context.Context, catalog *Catalog) error {
 		return nil
 	}
 	list := tableList(missing[:min(len(missing), maxTableFindings)])
-	sql := "ALTER PUBLICATION " + quoteIdent(k.config.Publication) + " ADD TABLE " + list + ";"
+	sql := "ALTER PUBLICATION " + quoteIdent(k.config.Publication) + " ADD TABLE " + k.config.list(missing[:min(len(missing), maxTableFindings)]) + ";"
 	if !k.publish.exists {
-		sql = "CREATE PUBLICATION " + quoteIdent(k.config.Publication) + " FOR TABLE " + list + ";"
+		sql = "CREATE PUBLICATION " + quoteIdent(k.config.Publication) + " FOR TABLE " + k.config.list(missing[:min(len(missing), maxTableFindings)]) + ";"
 	}
-	if !k.config.CreatePublication {
+	if !k.config.alters() {
 		if k.publish.exists {
 			k.add(cdc.LevelWarning, "publication", fmt.Sprintf("publication %q lacks matching tables: %s; their changes are not published", k.config.Publication, list), sql)
 		}
@@ -213,7 +220,9 @@ func Grants(ctx context.Context, c Config, role string) (string, error) {
 		return "", err
 	}
 	defer closeConn(conn.PgConn())
-	tables, err := NewCatalog(conn).Match(ctx, c.Include, c.Exclude)
+	catalog := NewCatalog(conn)
+	catalog.Roots = c.PublishViaRoot
+	tables, err := catalog.Match(ctx, c.Include, c.Exclude)
 	if err != nil {
 		return "", err
 	}
@@ -234,6 +243,10 @@ func Grants(ctx context.Context, c Config, role string) (string, error) {
 	}
 	fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\n", strings.Join(schemas, ", "), r)
 	fmt.Fprintf(&b, "GRANT SELECT ON %s TO %s;  -- for the snapshot only\n", tableList(tables), r)
-	fmt.Fprintf(&b, "CREATE PUBLICATION %s FOR TABLE %s;\n", quoteIdent(c.Publication), tableList(tables))
+	via := ""
+	if c.PublishViaRoot {
+		via = " WITH (publish_via_partition_root = true)"
+	}
+	fmt.Fprintf(&b, "CREATE PUBLICATION %s FOR TABLE %s%s;\n", quoteIdent(c.Publication), c.list(tables), via)
 	return b.String(), nil
 }

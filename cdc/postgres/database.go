@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,9 +32,29 @@ type Config struct {
 	Publication string
 	// CreatePublication allows making the publication and adding tables to it.
 	CreatePublication bool
-	Include, Exclude  []string // schema.table patterns
-	MaxRow            int      // bytes; bounds what is read at once
-	Logger            *slog.Logger
+	// PublishViaRoot makes a publication whose changes of partitions come under the
+	// name of the partitioned table.
+	PublishViaRoot bool
+	// Adopt says that slot and publication are another program's, which has stopped:
+	// the publication is used as it is.
+	Adopt            bool
+	Include, Exclude []string // patterns of schema.table
+	// Where is the condition in SQL that a table's rows have to meet; the table is
+	// named schema.table. nil, or "": all rows.
+	Where func(table string) string
+	// Rules are what the configuration makes of a table's rows; nil: nothing. Only
+	// Check asks.
+	Rules  func(*cdc.Table) cdc.Rules
+	MaxRow int // bytes; bounds what is read at once
+	Logger *slog.Logger
+}
+
+// where is the configured row filter of a table.
+func (c *Config) where(t *Published) string {
+	if c.Where == nil {
+		return ""
+	}
+	return strings.TrimSpace(c.Where(t.Schema + "." + t.Name))
 }
 
 // receiveBuffer is the size of the replication socket's receive buffer. Fixed,
@@ -48,6 +70,10 @@ type Database struct {
 	catalog *Catalog
 	system  cdc.System
 	version int // server_version_num
+	history *cdc.History
+	read    map[uint32]*cdc.Table // by the snapshot at the slot's start
+	stream  *stream               // the last that was started
+	taken   atomic.Pointer[taken]
 }
 
 // New prepares a database; it connects when first asked.
@@ -63,13 +89,18 @@ func (d *Database) Close() {
 	}
 }
 
-// sessionSettings are those of every connection of ours, so that a value has one
-// text form whatever the database's defaults are.
+// sessionSettings are those of every connection of ours, the replication
+// connection included, so that a value has one text form whatever the defaults of
+// the database and the role are: the stream's text is made by its walsender.
 var sessionSettings = map[string]string{
 	"datestyle": "ISO", "intervalstyle": "postgres", "timezone": "UTC", "bytea_output": "hex",
-	"extra_float_digits": "3", "application_name": "tailrace relay",
+	"extra_float_digits": "3", "client_encoding": "UTF8", "application_name": "tailrace relay",
 	"statement_timeout": "0", "lock_timeout": "0", "idle_in_transaction_session_timeout": "0",
 }
+
+// timeoutsSQL ends those timeouts that only some versions know: a server refuses a
+// connection that asks for a setting which it does not have.
+const timeoutsSQL = `SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name IN ('idle_session_timeout', 'transaction_timeout')`
 
 // Connect opens a SQL session with our settings.
 func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
@@ -85,7 +116,19 @@ func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
 	}
+	if err := endTimeouts(ctx, conn.PgConn()); err != nil {
+		return nil, err
+	}
 	return conn, nil
+}
+
+// endTimeouts closes conn if it fails.
+func endTimeouts(ctx context.Context, conn *pgconn.PgConn) error {
+	if _, err := conn.Exec(ctx, timeoutsSQL).ReadAll(); err != nil {
+		closeConn(conn)
+		return fmt.Errorf("connect to PostgreSQL: end the session's timeouts: %w", err)
+	}
+	return nil
 }
 
 func (c *Config) prepare(ctx context.Context, pc *pgconn.Config) error {
@@ -151,11 +194,20 @@ func (d *Database) replication(ctx context.Context) (*pgconn.PgConn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL for replication: %w", err)
 	}
+	if err := endTimeouts(ctx, conn); err != nil {
+		return nil, err
+	}
 	return conn, nil
 }
 
-// Remember gives the stream the history of relations.
-func (d *Database) Remember(*cdc.History) {}
+// Remember gives the stream the history of relations. Call it before the stream
+// is read; what is added to h afterwards counts as well.
+func (d *Database) Remember(h *cdc.History) {
+	d.history = h
+	if d.stream != nil {
+		d.stream.versions.history = h
+	}
+}
 
 // Identify tells which server and history this is.
 func (d *Database) Identify(ctx context.Context) (cdc.System, error) {
@@ -203,6 +255,15 @@ func code(err error) string {
 		return pg.Code
 	}
 	return ""
+}
+
+// detailed is err with what the server says beside its message.
+func detailed(err error) error {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) && pg.Detail != "" {
+		return fmt.Errorf("%w: %s", err, pg.Detail)
+	}
+	return err
 }
 
 // Selected tells whether the configuration's patterns select a table that the

@@ -18,6 +18,7 @@ type facts struct {
 	identity     cdc.Identity
 	attributes   []attribute // all living ones, in attribute order
 	indexes      []index     // the unique ones, by name
+	end          cdc.LSN     // where the WAL ended after this was read
 }
 
 type attribute struct {
@@ -28,6 +29,7 @@ type attribute struct {
 	notNull    bool
 	expression string // of the default
 	published  bool
+	changed    xid // the last change of the column or its default
 }
 
 const tableSQL = `
@@ -38,12 +40,13 @@ WHERE c.oid = $1 AND c.relkind IN ('r', 'p')`
 // Since PostgreSQL 18 a NOT NULL constraint can be NOT VALID: attnotnull is set
 // and old rows hold NULL (ALTER TABLE, ADD table_constraint NOT VALID). Before,
 // pg_constraint has no such rows.
-const attributesSQL = `
+var attributesSQL = `
 SELECT a.attnum, a.attname::text, a.atttypid, a.atttypmod,
 	a.attnotnull AND NOT EXISTS (
 		SELECT FROM pg_catalog.pg_constraint k
 		WHERE k.conrelid = a.attrelid AND k.contype = 'n' AND k.conkey = ARRAY[a.attnum] AND NOT k.convalidated),
 	CASE WHEN a.attgenerated = '' THEN coalesce(pg_catalog.pg_get_expr(d.adbin, d.adrelid), '') ELSE '' END,
+	` + xidOf("a.xmin") + `, ` + xidOf("d.xmin") + `,
 	%s
 FROM pg_catalog.pg_attribute a
 LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -51,6 +54,11 @@ LEFT JOIN pg_catalog.pg_publication p ON p.pubname = $2
 LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = a.attrelid
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum`
+
+// Read last: whatever it lacks of the catalog's changes is committed after this
+// point of the WAL, or tells of itself by another RELATION message.
+const endSQL = `
+SELECT (CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END)::text`
 
 // publishedSQL tells whether pgoutput sends a column (PostgreSQL documentation,
 // CREATE PUBLICATION): column lists came with 15; generated columns with 18,
@@ -86,16 +94,28 @@ func (c *Catalog) facts(ctx context.Context, oid uint32) (*facts, error) {
 	})
 	batch.Queue(fmt.Sprintf(attributesSQL, publishedSQL(major)), oid, c.Publication).Query(func(rows pgx.Rows) error {
 		f.attributes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (a attribute, err error) {
-			err = row.Scan(&a.number, &a.name, &a.typ, &a.modifier, &a.notNull, &a.expression, &a.published)
+			var own, def int64
+			err = row.Scan(&a.number, &a.name, &a.typ, &a.modifier, &a.notNull, &a.expression, &own, &def, &a.published)
+			a.changed = later(xid(own), xid(def))
 			return a, err
 		})
 		return err
 	})
 	batch.Queue(indexesSQL, oid).Query(func(rows pgx.Rows) error {
 		f.indexes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (x index, err error) {
-			err = row.Scan(&x.numbers, &x.primary, &x.identity, &x.immediate)
+			var changed int64
+			err = row.Scan(&x.numbers, &x.primary, &x.identity, &x.immediate, &changed)
+			x.changed = xid(changed)
 			return x, err
 		})
+		return err
+	})
+	batch.Queue(endSQL).QueryRow(func(row pgx.Row) error {
+		var end string
+		if err := row.Scan(&end); err != nil {
+			return err
+		}
+		f.end, err = cdc.ParseLSN(end)
 		return err
 	})
 	if err := c.conn.SendBatch(ctx, batch).Close(); err != nil {
@@ -156,6 +176,18 @@ func (f *facts) replicated() map[int16]bool {
 		}
 	}
 	return out
+}
+
+// changed is the last transaction that changed the facts.
+func (f *facts) changed() xid {
+	var last xid
+	for _, a := range f.published() {
+		last = later(last, a.changed)
+	}
+	for i := range f.indexes {
+		last = later(last, f.indexes[i].changed)
+	}
+	return last
 }
 
 func names(attributes []attribute) []string {

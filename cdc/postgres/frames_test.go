@@ -15,7 +15,6 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tailrace/tailrace/cdc"
-	"github.com/tailrace/tailrace/cdc/pgoutput"
 )
 
 // message is one protocol message.
@@ -213,7 +212,7 @@ func TestATupleThatCannotBeReadStopsWithPositionAndTable(t *testing.T) {
 	if _, err := far.Write(append(wal(100, relation), wal(200, torn)...)); err != nil {
 		t.Fatal(err)
 	}
-	s := &stream{frames: newFrames(near, 1<<20), pending: map[uint32]*pgoutput.Relation{}}
+	s := &stream{frames: newFrames(near, 1<<20), versions: newVersions(nil, nil)}
 	if ev, err := s.Next(t.Context(), 5*time.Second); err != nil || ev.Kind != cdc.EventRelation {
 		t.Fatalf("got %+v, %v; want the relation", ev, err)
 	}

@@ -14,12 +14,13 @@ type index struct {
 	primary   bool
 	identity  bool // of REPLICA IDENTITY USING INDEX
 	immediate bool // false: DEFERRABLE, which a replica identity cannot be
+	changed   xid  // the last change of the index
 }
 
 // The order is that of names' bytes: relname has collation C. Columns that an
 // index only includes are not part of its key.
-const indexesSQL = `
-SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1], i.indisprimary, i.indisreplident, i.indimmediate
+var indexesSQL = `
+SELECT (i.indkey::int2[])[0:i.indnkeyatts - 1], i.indisprimary, i.indisreplident, i.indimmediate, ` + xidOf("i.xmin") + `
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indislive AND i.indexprs IS NULL
 ORDER BY c.relname`
@@ -72,15 +73,21 @@ func (f *facts) keyOf(x *index, columns []string) []int {
 	return key
 }
 
-// resolveKey is the key of the rows behind rel. primary says that it is a
-// primary key. agrees: the catalog has rel's columns.
+// keyChoice is the key of the rows behind a RELATION message.
+type keyChoice struct {
+	columns   []int
+	primary   bool // it is a primary key
+	traceless bool // it is the one that was known before; the catalog has another and nothing tells since when
+}
+
+// resolveKey is the key of the rows behind rel at a moment.
 //
 // RELATION flags the columns of the replica identity as of the WAL, in attribute
 // order. Flags decide, and the catalog only orders them, if it has the same set.
 // Where flags say nothing of the key (FULL flags every column, NOTHING none, an
-// index may be another than the primary key's), the catalog's key is taken if
-// rel has all its columns.
-func (f *facts) resolveKey(rel *pgoutput.Relation, agrees bool) (key []int, primary bool) {
+// index may be another than the primary key's), the version before counts, else
+// the catalog's key, if rel has all its columns.
+func (f *facts) resolveKey(rel *pgoutput.Relation, m *moment) keyChoice {
 	columns := make([]string, len(rel.Columns))
 	var flagged []int
 	for i, col := range rel.Columns {
@@ -89,29 +96,60 @@ func (f *facts) resolveKey(rel *pgoutput.Relation, agrees bool) (key []int, prim
 			flagged = append(flagged, i)
 		}
 	}
+	before, known := keyBefore(m.prior, columns)
 	pk := f.primary()
 	pkKey := f.keyOf(pk, columns)
 	switch {
-	case rel.Identity == cdc.IdentityIndex && pkKey != nil:
-		return pkKey, true
-	case rel.Identity == cdc.IdentityIndex && len(flagged) > 0:
-		return ordered(flagged, f.keyOf(f.ofIdentity(), columns)), false
+	case rel.Identity == cdc.IdentityIndex && len(flagged) > 0 && pkKey == nil && (len(before) == 0 || sameSet(flagged, before)):
+		return keyChoice{columns: ordered(flagged, f.keyOf(f.ofIdentity(), columns), before)}
 	case rel.Identity == cdc.IdentityDefault && len(flagged) > 0:
-		if agrees && pk != nil && pkKey == nil {
-			return nil, false // the publication's column list has a part of the primary key only
+		if f.agrees(rel) && pk != nil && pkKey == nil {
+			return keyChoice{} // the publication's column list has a part of the primary key only
 		}
-		return ordered(flagged, pkKey), true
+		return keyChoice{columns: ordered(flagged, pkKey, before), primary: true}
 	case rel.Identity == cdc.IdentityDefault && pk != nil && pk.immediate:
-		return nil, false // it would have been flagged: the catalog is ahead
+		return keyChoice{columns: before} // it would have been flagged: the catalog is ahead
 	}
 	x := f.key()
-	return f.keyOf(x, columns), x != nil && x.primary
+	now := keyChoice{columns: f.keyOf(x, columns), primary: x != nil && x.primary}
+	if !known || slices.Equal(before, now.columns) {
+		return now
+	}
+	// A new primary key tells that the older one was gone by then, and any new
+	// index tells where there was no key. Nothing tells since when an index is gone.
+	traceless := x == nil || !x.primary && len(before) > 0
+	if now.columns != nil && (m.tx == 0 || !traceless && !x.changed.after(m.tx)) {
+		return now
+	}
+	if m.tx == 0 && f.agrees(rel) {
+		return now
+	}
+	return keyChoice{columns: before, traceless: traceless}
 }
 
-// ordered puts flagged columns into the order of key if they are the same set.
-func ordered(flagged, key []int) []int {
-	if sameSet(flagged, key) {
-		return key
+// keyBefore is where the key of the version before stands in columns. known is
+// false when there is no such version, or columns lack a part of its key.
+func keyBefore(prior *cdc.Table, columns []string) (key []int, known bool) {
+	if prior == nil {
+		return nil, false
+	}
+	for _, k := range prior.Key {
+		i := slices.Index(columns, prior.Columns[k].Name)
+		if i < 0 {
+			return nil, false
+		}
+		key = append(key, i)
+	}
+	return key, true
+}
+
+// ordered puts flagged columns into the order of the first key that has the same
+// set.
+func ordered(flagged []int, keys ...[]int) []int {
+	for _, key := range keys {
+		if sameSet(flagged, key) {
+			return key
+		}
 	}
 	return flagged
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/jackc/pglogrepl"
@@ -14,23 +15,18 @@ import (
 )
 
 // Slot is the state of the relay's slot, nil when there is none. A slot that
-// cannot be streamed from is a StopError.
+// cannot be streamed from is a StopError. Who made the slot does not matter: one
+// that a Debezium connector with plugin pgoutput leaves behind is as good as ours.
 func (d *Database) Slot(ctx context.Context) (*cdc.Slot, error) {
 	conn, err := d.sql(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var (
-		s                            = cdc.Slot{Name: d.config.Slot}
-		plugin, database, wal, lsn   *string
-		twoPhase                     bool
-		walStatus, twoPhaseOf, phase = "wal_status", "two_phase", "false"
-	)
-	if d.version >= 140000 {
-		phase = twoPhaseOf
-	}
-	err = conn.QueryRow(ctx, `SELECT plugin, database, confirmed_flush_lsn::text, active, `+walStatus+`, `+phase+`
-		FROM pg_replication_slots WHERE slot_name = $1`, d.config.Slot).Scan(&plugin, &database, &lsn, &s.Active, &wal, &twoPhase)
+	s := cdc.Slot{Name: d.config.Slot}
+	var plugin, database, wal, lsn *string
+	var twoPhase, temporary bool
+	err = conn.QueryRow(ctx, `SELECT plugin, database, confirmed_flush_lsn::text, active, wal_status, two_phase, temporary
+		FROM pg_replication_slots WHERE slot_name = $1`, d.config.Slot).Scan(&plugin, &database, &lsn, &s.Active, &wal, &twoPhase, &temporary)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -40,13 +36,22 @@ func (d *Database) Slot(ctx context.Context) (*cdc.Slot, error) {
 	bad := func(what, next string) (*cdc.Slot, error) {
 		return nil, &cdc.StopError{What: fmt.Sprintf("slot %q %s", d.config.Slot, what), Next: next}
 	}
+	own, mend := "give the relay a slot of its own: postgres.slot.name", "drop it and let the relay make its own"
+	if d.config.Adopt {
+		own = "set postgres.slot.name to the slot.name of a connector with plugin.name: pgoutput, and postgres.url to its database"
+		mend = "let Debezium go on with another slot until its plugin.name is pgoutput and it decodes no prepared transactions, or begin anew with a snapshot: postgres.slot.adopt: false"
+	}
 	switch {
-	case plugin == nil || *plugin != "pgoutput":
-		return bad("is not a logical slot of pgoutput", "give the relay a slot of its own: postgres.slot.name")
+	case plugin == nil:
+		return bad("is a physical slot, which carries no row changes", own)
+	case *plugin != "pgoutput":
+		return bad(fmt.Sprintf("is one of plugin %q, whose messages the relay does not read: it reads pgoutput's", *plugin), own)
 	case database == nil || *database != conn.Config().Database:
-		return bad(fmt.Sprintf("belongs to database %q", value(database)), "give the relay a slot of its own: postgres.slot.name")
+		return bad(fmt.Sprintf("belongs to database %q", value(database)), own)
+	case temporary:
+		return bad("is temporary: it ends with the session that made it", own)
 	case twoPhase:
-		return bad("decodes prepared transactions (two_phase)", "drop it and let the relay make its own")
+		return bad("decodes prepared transactions (two_phase)", mend)
 	case value(wal) == "lost":
 		return bad("is lost: the server has removed WAL that it needed (max_slot_wal_keep_size or an idle timeout)",
 			"changes are gone; drop the slot and begin anew under another name, which takes a new snapshot")
@@ -119,6 +124,16 @@ func (d *Database) CreateSlot(ctx context.Context) (cdc.LSN, cdc.Rows, cdc.Strea
 		closeConn(conn)
 		return fail(err)
 	}
+	d.read = map[uint32]*cdc.Table{}
+	for _, t := range rows.tables {
+		d.read[t.OID] = t
+	}
+	d.took(func(now *taken) {
+		now.since = rows.since
+		for _, t := range rows.tables {
+			now.tables[t.OID] = t.String()
+		}
+	})
 	stream, err := d.start(ctx, conn, at)
 	if err != nil {
 		rows.Close()
@@ -156,15 +171,13 @@ func (d *Database) start(ctx context.Context, conn *pgconn.PgConn, from cdc.LSN)
 		closeConn(conn)
 		return nil, err
 	}
-	return newStream(d, conn, from, every), nil
+	d.stream = newStream(d, conn, from, every)
+	return d.stream, nil
 }
 
 func (d *Database) pluginArgs() []string {
-	args := []string{"proto_version '1'", fmt.Sprintf("publication_names '%s'", quoteIdent(d.config.Publication))}
-	if d.version >= 140000 {
-		args = append(args, "messages 'true'")
-	}
-	return args
+	name := strings.ReplaceAll(quoteIdent(d.config.Publication), "'", "''")
+	return []string{"proto_version '1'", "publication_names '" + name + "'", "messages 'true'"}
 }
 
 // statusInterval is how often a status goes out by itself: a third of the time

@@ -15,6 +15,7 @@ import (
 type rows struct {
 	conn      *pgx.Conn
 	xid       uint32
+	since     uint64
 	tables    []*cdc.Table
 	published []Published
 }
@@ -51,6 +52,9 @@ func (r *rows) open(ctx context.Context, name, publication string) error {
 	if err != nil {
 		return err
 	}
+	if r.since, err = oldest(ctx, r.conn); err != nil {
+		return err
+	}
 	catalog := NewCatalog(r.conn)
 	catalog.Publication = publication
 	published, err := catalog.Tables(ctx, publication)
@@ -75,6 +79,10 @@ func (r *rows) Close() { closeConn(r.conn.PgConn()) }
 // XID is the transaction id that was next when the snapshot was taken.
 func (r *rows) XID() uint32 { return r.xid }
 
+// Since is the oldest transaction that ran when the snapshot was taken, as a
+// 64-bit number.
+func (r *rows) Since() uint64 { return r.since }
+
 // Tables lists what is to be read, by schema and name.
 func (r *rows) Tables() []*cdc.Table { return r.tables }
 
@@ -86,7 +94,11 @@ func (r *rows) Rows(ctx context.Context, i int, row func([]cdc.Value) error) err
 	for j, c := range t.Columns {
 		names[j] = quoteIdent(c.Name)
 	}
-	sql := "COPY (SELECT " + strings.Join(names, ", ") + " FROM ONLY " + quoteIdent(t.Schema) + "." + quoteIdent(t.Name)
+	from := " FROM ONLY " // without the tables that inherit from it, which are tables of their own
+	if r.published[i].Root {
+		from = " FROM "
+	}
+	sql := "COPY (SELECT " + strings.Join(names, ", ") + from + quoteIdent(t.Schema) + "." + quoteIdent(t.Name)
 	if f := r.published[i].RowFilter; f != "" {
 		sql += " WHERE " + f
 	}

@@ -24,7 +24,8 @@ type stream struct {
 	event    cdc.Event
 	tx       cdc.Transaction
 	inTx     bool
-	pending  map[uint32]*pgoutput.Relation // as last sent
+	versions versions
+	row      []byte // a row's frame that waits until its relation is announced
 }
 
 func newStream(d *Database, conn *pgconn.PgConn, from cdc.LSN, every time.Duration) *stream {
@@ -34,7 +35,7 @@ func newStream(d *Database, conn *pgconn.PgConn, from cdc.LSN, every time.Durati
 		// under REPLICA IDENTITY FULL.
 		frames:   newFrames(conn.Conn(), 4*d.config.MaxRow+64<<10),
 		feedback: startFeedback(conn, from, every),
-		pending:  map[uint32]*pgoutput.Relation{},
+		versions: newVersions(d.history, d.read),
 	}
 }
 
@@ -53,12 +54,12 @@ func (s *stream) Next(ctx context.Context, wait time.Duration) (*cdc.Event, erro
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		frame, err := s.frames.next(wait)
-		if err != nil {
-			return nil, err
-		}
-		if frame == nil {
-			return nil, nil
+		frame := s.row
+		if s.row = nil; frame == nil {
+			var err error
+			if frame, err = s.frames.next(wait); frame == nil || err != nil {
+				return nil, err
+			}
 		}
 		ev, err := s.frame(frame)
 		if err != nil || ev != nil {
@@ -81,14 +82,14 @@ func (s *stream) frame(b []byte) (*cdc.Event, error) {
 		return ev, nil
 	case len(b) > 25 && b[0] == 'w':
 		ev.LSN = cdc.LSN(binary.BigEndian.Uint64(b[1:]))
-		return s.message(ev, b[25:])
+		return s.message(ev, b)
 	}
 	return nil, fmt.Errorf("replication: a frame of %d bytes is neither WAL data nor a keepalive", len(b))
 }
 
-// message turns one pgoutput message into an event.
-func (s *stream) message(ev *cdc.Event, b []byte) (*cdc.Event, error) {
-	d := &s.decoder
+// message turns the pgoutput message of a frame into an event.
+func (s *stream) message(ev *cdc.Event, frame []byte) (*cdc.Event, error) {
+	d, b := &s.decoder, frame[25:]
 	kind, err := d.Decode(b)
 	if err != nil {
 		return nil, s.unreadable(ev.LSN, b, err)
@@ -98,6 +99,11 @@ func (s *stream) message(ev *cdc.Event, b []byte) (*cdc.Event, error) {
 	}
 	switch kind {
 	case pgoutput.Insert, pgoutput.Update, pgoutput.Delete:
+		if s.versions.due(d.Row.Relation, &s.tx) {
+			s.row = frame
+			ev.Kind, ev.Relation = cdc.EventRelation, d.Row.Relation
+			return ev, nil
+		}
 		ev.Kind, ev.Op, ev.Relation = cdc.EventRow, cdc.OpCreate, d.Row.Relation
 		ev.New, ev.Old, ev.OldFull = d.Row.New, d.Row.Old, d.Row.OldKind == 'O'
 		if kind == pgoutput.Update {
@@ -119,7 +125,7 @@ func (s *stream) message(ev *cdc.Event, b []byte) (*cdc.Event, error) {
 		return nil, nil
 	case pgoutput.RelationMsg:
 		rel := d.Relation
-		s.pending[rel.OID] = &rel
+		s.versions.described(&rel)
 		ev.Kind, ev.Relation = cdc.EventRelation, rel.OID
 	case pgoutput.Truncate:
 		ev.Kind, ev.Relations = cdc.EventTruncate, d.Truncate.Relations
@@ -144,8 +150,8 @@ func (s *stream) unreadable(at cdc.LSN, b []byte, err error) error {
 	if len(b) >= 5 && (b[0] == 'I' || b[0] == 'U' || b[0] == 'D') {
 		oid := binary.BigEndian.Uint32(b[1:])
 		table = fmt.Sprintf(", relation %d", oid)
-		if rel := s.pending[oid]; rel != nil {
-			table = fmt.Sprintf(", table %s.%s", rel.Schema, rel.Name)
+		if s.versions.pending[oid] != nil {
+			table = ", table " + s.describe(oid)
 		}
 	}
 	return &cdc.StopError{What: "a message of the stream cannot be read", Pos: at.String() + table, Err: err,
@@ -155,26 +161,34 @@ func (s *stream) unreadable(at cdc.LSN, b []byte, err error) error {
 // Resolve gives the table that rows of a relation are read with from its last
 // RELATION message on.
 func (s *stream) Resolve(ctx context.Context, oid uint32, at cdc.Position) (*cdc.Table, error) {
-	rel := s.pending[oid]
-	if rel == nil {
-		return nil, fmt.Errorf("relation %d was never described by the server", oid)
-	}
 	if _, err := s.db.sql(ctx); err != nil {
 		return nil, err
 	}
-	t, err := s.db.catalog.Resolve(ctx, rel)
+	t, err := s.versions.resolve(ctx, s.db.catalog, oid, at, &s.tx)
 	if err != nil {
-		return nil, fmt.Errorf("facts of %s.%s: %w", rel.Schema, rel.Name, err)
+		return nil, fmt.Errorf("facts of %s: %w", s.describe(oid), err)
 	}
 	return t, nil
 }
 
 // Refresh is Resolve with the types read again: an enum may have got labels,
-// which no RELATION message tells.
+// which no RELATION message tells. Columns that were nullable stay so: rows have
+// shown that until the next RELATION message, which follows a SET NOT NULL.
 func (s *stream) Refresh(ctx context.Context, oid uint32) (*cdc.Table, error) {
 	if _, err := s.db.sql(ctx); err != nil {
 		return nil, err
 	}
-	s.db.catalog.ForgetTypes()
-	return s.Resolve(ctx, oid, cdc.Position{})
+	t, err := s.versions.refresh(ctx, s.db.catalog, oid, &s.tx)
+	if err != nil {
+		return nil, fmt.Errorf("facts of %s: %w", s.describe(oid), err)
+	}
+	return t, nil
+}
+
+// describe names a relation for messages.
+func (s *stream) describe(oid uint32) string {
+	if rel := s.versions.pending[oid]; rel != nil {
+		return rel.Schema + "." + rel.Name
+	}
+	return fmt.Sprintf("relation %d", oid)
 }

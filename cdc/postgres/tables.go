@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -16,15 +15,18 @@ type Published struct {
 	OID     uint32
 	Schema  string
 	Name    string
+	Root    bool     // a partitioned table, whose rows lie in its partitions
+	Listed  bool     // by name in the publication, not by its schema or a table above it
 	Columns []string // of the publication's column list; nil: all
 	// RowFilter is the WHERE expression of the publication, in parentheses; "" for
 	// none.
 	RowFilter string
 }
 
-// Tables lists what a publication covers now, by schema and name. For a
-// partitioned table these are its partitions, unless the publication is
-// published via the root. An unknown publication covers nothing.
+// Tables lists what a publication covers now, by schema and name, each row under
+// one name: for a partitioned table these are its partitions or, when the
+// publication is published via the root, the topmost table that it has. An unknown
+// publication covers nothing.
 func (c *Catalog) Tables(ctx context.Context, publication string) ([]Published, error) {
 	major, err := c.major()
 	if err != nil {
@@ -36,15 +38,19 @@ func (c *Catalog) Tables(ctx context.Context, publication string) ([]Published, 
 	if major >= 15 {
 		limits = "CASE WHEN r.prattrs IS NOT NULL THEN t.attnames::text[] END, coalesce(t.rowfilter, '')"
 	}
-	rows, _ := c.conn.Query(ctx, `SELECT c.oid, n.nspname::text, c.relname::text, `+limits+`
+	rows, _ := c.conn.Query(ctx, `SELECT c.oid, n.nspname::text, c.relname::text, c.relkind = 'p', r.oid IS NOT NULL, `+limits+`
 		FROM pg_catalog.pg_publication_tables t
 		JOIN pg_catalog.pg_publication p ON p.pubname = t.pubname
 		JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname
 		JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
 		LEFT JOIN pg_catalog.pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = c.oid
-		WHERE t.pubname = $1 ORDER BY n.nspname, c.relname`, publication)
+		WHERE t.pubname = $1
+			-- PostgreSQL 14 also lists a partition whose root is listed, and publishes it as the root.
+			AND NOT (p.pubviaroot AND EXISTS (SELECT FROM pg_catalog.pg_partition_ancestors(c.oid) a
+				JOIN pg_catalog.pg_publication_rel l ON l.prpubid = p.oid AND l.prrelid = a.relid WHERE a.relid <> c.oid))
+		ORDER BY n.nspname, c.relname`, publication)
 	tables, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p Published, err error) {
-		err = row.Scan(&p.OID, &p.Schema, &p.Name, &p.Columns, &p.RowFilter)
+		err = row.Scan(&p.OID, &p.Schema, &p.Name, &p.Root, &p.Listed, &p.Columns, &p.RowFilter)
 		return p, err
 	})
 	if err != nil {
@@ -55,10 +61,12 @@ func (c *Catalog) Tables(ctx context.Context, publication string) ([]Published, 
 
 // Match lists the tables of the database that patterns select, by schema and
 // name: those that a pattern of include fits and none of exclude. A pattern is
-// schema.table, where * stands for any characters. No include is every table.
+// schema.table, where * stands for any characters, or a regular expression between
+// slashes, which has to match the whole of schema.table. No include is every table.
 //
 // Tables are ordinary ones whose changes the WAL carries, and partitions; a
-// partition is also selected, or excluded, by the name of a table above it.
+// partition is also selected, or excluded, by the name of a table above it. With
+// Roots it is the partitioned table instead, where all of its partitions match.
 // PostgreSQL's own schemas never match.
 func (c *Catalog) Match(ctx context.Context, include, exclude []string) ([]Published, error) {
 	all, err := c.candidates(ctx, "")
@@ -69,9 +77,12 @@ func (c *Catalog) Match(ctx context.Context, include, exclude []string) ([]Publi
 	if err != nil {
 		return nil, err
 	}
+	if c.Roots {
+		return s.wanted(all, nil), nil
+	}
 	var out []Published
 	for _, t := range all {
-		if !t.root && s.selects(t.names) {
+		if !t.Root && s.selects(t.names) {
 			out = append(out, t.Published)
 		}
 	}
@@ -85,15 +96,19 @@ func (c *Catalog) Selects(ctx context.Context, t *cdc.Table, include, exclude []
 	if err != nil {
 		return false, err
 	}
+	return c.selected(ctx, s, t.OID, t.String())
+}
+
+func (c *Catalog) selected(ctx context.Context, s selection, oid uint32, name string) (bool, error) {
 	rows, _ := c.conn.Query(ctx, `
 		SELECT n.nspname || '.' || u.relname FROM pg_catalog.pg_partition_ancestors($1) a
 		JOIN pg_catalog.pg_class u ON u.oid = a.relid
-		JOIN pg_catalog.pg_namespace n ON n.oid = u.relnamespace`, t.OID)
+		JOIN pg_catalog.pg_namespace n ON n.oid = u.relnamespace`, oid)
 	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
 	if err != nil {
-		return false, fmt.Errorf("list the tables above %s: %w", t, err)
+		return false, fmt.Errorf("list the tables above %s: %w", name, err)
 	}
-	return s.selects(append(names, t.String())), nil
+	return s.selects(append(names, name)), nil
 }
 
 // Missing lists what must be added to a publication so that it covers what the
@@ -110,14 +125,20 @@ func (c *Catalog) Missing(ctx context.Context, publication string, include, excl
 	if err != nil {
 		return nil, err
 	}
+	return s.wanted(all, nil), nil
+}
+
+// wanted are the candidates to put into a publication. A table that stands apart
+// keeps the partitioned tables above it from being listed.
+func (s selection) wanted(all []candidate, apart func(*candidate) bool) []Published {
 	whole := map[uint32]bool{} // partitioned tables without an excluded part
 	for _, t := range all {
-		if t.root {
+		if t.Root {
 			whole[t.OID] = s.selects(t.names)
 		}
 	}
 	for _, t := range all {
-		if !s.selects(t.names) {
+		if !s.selects(t.names) || apart != nil && apart(&t) {
 			for _, up := range t.above {
 				whole[up] = false
 			}
@@ -128,17 +149,16 @@ func (c *Catalog) Missing(ctx context.Context, publication string, include, excl
 	}
 	var out []Published
 	for _, t := range all {
-		if !t.covered && s.selects(t.names) && (!t.root || whole[t.OID]) && !inside(t) {
+		if !t.covered && s.selects(t.names) && (!t.Root || whole[t.OID]) && !inside(t) {
 			out = append(out, t.Published)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // candidate is a table that could be published.
 type candidate struct {
 	Published
-	root    bool     // a partitioned table
 	names   []string // schema.table of its own and of the partitioned tables above
 	above   []uint32
 	covered bool // a publication has it or a table above it, or its schema, or all tables
@@ -173,61 +193,11 @@ func (c *Catalog) candidates(ctx context.Context, publication string) ([]candida
 		GROUP BY c.oid, n.nspname, c.relname, c.relkind
 		ORDER BY n.nspname, c.relname`, publication)
 	all, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (t candidate, err error) {
-		err = row.Scan(&t.OID, &t.Schema, &t.Name, &t.root, &t.names, &t.above, &t.covered)
+		err = row.Scan(&t.OID, &t.Schema, &t.Name, &t.Root, &t.names, &t.above, &t.covered)
 		return t, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list the tables: %w", err)
 	}
 	return all, nil
-}
-
-// selection is the patterns of a configuration.
-type selection struct{ include, exclude []string }
-
-func newSelection(include, exclude []string) (selection, error) {
-	for _, p := range slices.Concat(include, exclude) {
-		if !strings.Contains(p, ".") {
-			return selection{}, fmt.Errorf("table pattern %q: want schema.table, as in public.* or *.orders", p)
-		}
-	}
-	if len(include) == 0 {
-		include = []string{"*.*"}
-	}
-	return selection{include, exclude}, nil
-}
-
-// selects tells whether one of the names, all of one table, is included and none
-// is excluded.
-func (s selection) selects(names []string) bool {
-	fits := func(patterns []string) bool {
-		return slices.ContainsFunc(patterns, func(p string) bool {
-			return slices.ContainsFunc(names, func(name string) bool { return glob(p, name) })
-		})
-	}
-	return fits(s.include) && !fits(s.exclude)
-}
-
-// glob tells whether s is pattern with any characters for each star.
-func glob(pattern, s string) bool {
-	head, rest, star := strings.Cut(pattern, "*")
-	if !star {
-		return pattern == s
-	}
-	s, ok := strings.CutPrefix(s, head)
-	if !ok {
-		return false
-	}
-	for {
-		var part string
-		part, rest, star = strings.Cut(rest, "*")
-		if !star {
-			return strings.HasSuffix(s, part)
-		}
-		i := strings.Index(s, part)
-		if i < 0 {
-			return false
-		}
-		s = s[i+len(part):]
-	}
 }
