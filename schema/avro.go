@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -31,6 +30,7 @@ func keyFields(t *cdc.Table, fields []field) []field {
 	for _, k := range t.Key {
 		for _, f := range fields {
 			if f.column == k {
+				f.params = f.inKey
 				keys = append(keys, f)
 			}
 		}
@@ -39,7 +39,7 @@ func keyFields(t *cdc.Table, fields []field) []field {
 }
 
 func appendKeySchema(dst []byte, namespace string, keys []field) []byte {
-	w := schemaWriter{dst: dst}
+	w := schemaWriter{dst: dst, namespace: namespace}
 	w.raw(`{"type":"record","name":"Key","namespace":`)
 	w.text(namespace)
 	w.fields(keys)
@@ -50,7 +50,7 @@ func appendKeySchema(dst []byte, namespace string, keys []field) []byte {
 }
 
 func appendEnvelopeSchema(dst []byte, namespace string, fields []field) []byte {
-	w := schemaWriter{dst: dst}
+	w := schemaWriter{dst: dst, namespace: namespace}
 	w.raw(`{"type":"record","name":"Envelope","namespace":`)
 	w.text(namespace)
 	w.raw(`,"fields":[{"name":"before","type":["null",{"type":"record","name":"Value"`)
@@ -82,15 +82,12 @@ var sourceSchema = `{"type":"record","name":"Source","namespace":"io.debezium.co
 
 const transactionSchema = `{"type":"record","name":"block","namespace":"event","fields":[{"name":"id","type":"string"},{"name":"total_order","type":"long"},{"name":"data_collection_order","type":"long"}],"connect.version":1,"connect.name":"event.block"}`
 
-const pointSchema = `{"type":"record","name":"Point","namespace":"io.debezium.data.geometry","fields":[{"name":"x","type":"double"},{"name":"y","type":"double"},{"name":"wkb","type":["null","bytes"],"default":null},{"name":"srid","type":["null","int"],"default":null}],"connect.doc":"Geometry (POINT)","connect.version":1,"connect.name":"io.debezium.data.geometry.Point"}`
-
-const variableSchema = `{"type":"record","name":"VariableScaleDecimal","namespace":"io.debezium.data","fields":[{"name":"scale","type":"int"},{"name":"value","type":"bytes"}],"connect.doc":"Variable scaled decimal","connect.version":1,"connect.name":"io.debezium.data.VariableScaleDecimal"}`
-
 // schemaWriter appends schema text. A named record is written in full once and
 // by its name afterwards.
 type schemaWriter struct {
-	dst     []byte
-	defined []string // named records that are written already
+	dst       []byte
+	namespace string    // of the record around
+	defined   []*record // named records that are written already
 }
 
 func (w *schemaWriter) raw(s string)  { w.dst = append(w.dst, s...) }
@@ -111,20 +108,16 @@ func (w *schemaWriter) field(f *field) {
 	w.raw(`{"name":`)
 	w.text(f.name)
 	w.raw(`,"type":`)
-	params := f.mapping.params
-	if f.original != "" && f.mapping.avroType() != "record" { // a record's text is shared by columns
-		params = append(params[:len(params):len(params)], param{"__debezium.source.column.name", f.original})
-	}
 	switch {
 	case !f.nullable:
-		w.typ(f.mapping, params, f.defJSON)
+		w.typ(f.mapping, f.params, f.defJSON)
 	case f.defJSON == nil:
 		w.raw(`["null",`)
-		w.typ(f.mapping, params, nil)
+		w.typ(f.mapping, f.params, nil)
 		w.raw(`]`)
 	default:
 		w.raw(`[`)
-		w.typ(f.mapping, params, f.defJSON)
+		w.typ(f.mapping, f.params, f.defJSON)
 		w.raw(`,"null"]`)
 	}
 	switch {
@@ -139,27 +132,33 @@ func (w *schemaWriter) field(f *field) {
 
 // typ writes a type with its properties in the converter's order.
 func (w *schemaWriter) typ(m *mapping, params []param, def []byte) {
-	switch m.form {
-	case formVariable:
-		w.named(variableName, variableSchema)
+	shape := &formShapes[m.form]
+	int16s := m.form == formInt16
+	switch {
+	case shape.record != nil:
+		w.record(shape.record, params)
 		return
-	case formPoint:
-		w.named(pointName, pointSchema)
-		return
-	}
-	name := m.avroType()
-	if m.semantic == "" && params == nil && def == nil && m.form != formInt16 && m.form != formArray {
-		w.text(name)
+	case m.semantic == "" && params == nil && def == nil && !int16s && shape.avro != "array" && shape.avro != "map":
+		w.text(shape.avro)
 		return
 	}
 	w.raw(`{"type":`)
-	w.text(name)
-	isDecimal := m.form == formDecimal || m.form == formMoney
-	if isDecimal {
+	w.text(shape.avro)
+	switch m.form {
+	case formDecimal, formMoney:
 		w.raw(`,"scale":` + strconv.Itoa(m.scale) + `,"precision":` + strconv.Itoa(m.precision))
-	}
-	if m.form == formArray {
+	case formArray:
 		w.items(m)
+	case formVector:
+		w.raw(`,"items":"double"`)
+	case formHalfvec:
+		w.raw(`,"items":"float"`)
+	case formInt2Vector:
+		w.raw(`,"items":` + avroInt16)
+	case formOIDVector:
+		w.raw(`,"items":"long"`)
+	case formHstoreMap:
+		w.raw(`,"values":["null","string"]`)
 	}
 	if m.semantic != "" {
 		w.raw(`,"connect.version":1`)
@@ -173,22 +172,14 @@ func (w *schemaWriter) typ(m *mapping, params []param, def []byte) {
 		w.raw(`,"connect.name":`)
 		w.text(m.semantic)
 	}
-	if m.form == formInt16 {
+	if int16s {
 		w.raw(`,"connect.type":"int16"`)
 	}
-	if isDecimal {
-		w.raw(`,"logicalType":"decimal"`)
+	if shape.logical != "" {
+		w.raw(`,"logicalType":`)
+		w.text(shape.logical)
 	}
 	w.raw(`}`)
-}
-
-func (w *schemaWriter) named(name, schema string) {
-	if slices.Contains(w.defined, name) {
-		w.text(name)
-		return
-	}
-	w.defined = append(w.defined, name)
-	w.raw(schema)
 }
 
 func (w *schemaWriter) items(m *mapping) {
@@ -216,26 +207,4 @@ func (w *schemaWriter) params(params []param) {
 	if len(params) > 0 {
 		w.raw(`}`)
 	}
-}
-
-func (m *mapping) avroType() string {
-	switch m.form {
-	case formBool, formBit:
-		return "boolean"
-	case formInt16, formInt32, formDate, formTimeMillis:
-		return "int"
-	case formInt64, formOID, formTimeMicros, formTimestampMillis, formTimestampMicros, formDuration:
-		return "long"
-	case formFloat32:
-		return "float"
-	case formFloat64:
-		return "double"
-	case formBytes, formDecimal, formMoney, formBits:
-		return "bytes"
-	case formArray:
-		return "array"
-	case formVariable, formPoint:
-		return "record"
-	}
-	return "string"
 }

@@ -69,6 +69,13 @@ func (c *cursor) bytes() []byte {
 	return c.take(int(n))
 }
 
+// opens tells whether the string that follows begins with a character.
+func (c *cursor) opens(first byte) bool {
+	ahead := *c
+	b := ahead.bytes()
+	return len(b) > 0 && b[0] == first
+}
+
 func (c *cursor) uint32() uint32 {
 	if b := c.take(4); b != nil {
 		return binary.LittleEndian.Uint32(b)

@@ -1,73 +1,87 @@
 package schema
 
 import (
-	"math/big"
 	"regexp"
 	"strings"
 )
 
 // schemaDefault is the default that a schema shows for a column whose default
-// expression is expr, in JSON and as Avro bytes; nil where it shows none. It
-// follows Debezium: a literal is its value, a function call the type's zero, and
-// other expressions nothing.
-func schemaDefault(m *mapping, expr string) (json, avro []byte) {
+// expression, as pg_get_expr prints it, is expr: in JSON and as Avro bytes, nil
+// where it shows none. It follows Debezium, which evaluates nothing: a literal is
+// its value, the call of a function the type's zero, anything else is taken as it
+// is written.
+func (s *Settings) schemaDefault(m *mapping, expr string) (json, avro []byte) {
 	expr = strings.TrimSpace(expr)
-	if nullDefault.MatchString(expr) {
+	if strings.HasPrefix(expr, "NULL::") || expr == "NULL" {
 		return nil, nil
 	}
 	text, kind := defaultText(expr)
-	if kind == callDefault || kind == wordDefault && isTemporal(m.form) {
-		if m.form == formEnum {
-			return nil, nil
-		}
-		text = zeroText(m)
-	}
-	switch m.form {
-	case formEnum:
-		if kind != literalDefault {
+	if m.form == formEnum {
+		if kind != literalDefault || expr[0] != '\'' {
 			return nil, nil
 		}
 		// Debezium leaves the doubled quotes of a label as they are.
-		text = strings.ReplaceAll(text, "'", "''")
-	case formBool, formBit:
-		switch text {
-		case "true", "t", "1":
-			text = "1"
-		default:
-			text = "0"
+		return encodeDefault(m, strings.ReplaceAll(text, "'", "''"))
+	}
+	if kind == callDefault || m.form.temporal() && currentWord.MatchString(text) {
+		return encodeDefault(m, zeroText(m))
+	}
+	if kind == otherDefault && m.form != formString {
+		text = strings.Trim(text, "()")
+	}
+	if s.Compat {
+		if json, avro, done := slippedDefault(m, text); done {
+			return json, avro
 		}
-		if m.form == formBool {
-			text = map[string]string{"1": "t", "0": "f"}[text]
-		}
-	case formBits:
-		if kind != literalDefault {
-			text = ""
-		}
-	case formDecimal:
-		text = roundTo(text, m.scale)
-	case formTimeMicros, formTimeMillis:
-		if text == "24:00:00" {
-			text = "23:59:59.999999" // as Debezium
-		}
-	case formDate, formTimestampMicros, formTimestampMillis, formZonedTimestamp:
-		if strings.HasSuffix(text, "infinity") {
+	}
+	switch m.form {
+	case formBool:
+		text = boolText(text == "true" || text == "t")
+	case formBit:
+		if len(text) != 1 {
 			return nil, nil
 		}
-	case formFloat32, formFloat64:
-		text = strings.Trim(text, "()")
+	case formBits:
+		if kind != literalDefault && !s.Compat {
+			return nil, nil
+		}
+		if kind != literalDefault { // Debezium takes any text for bits
+			text = strings.Map(func(r rune) rune {
+				if r == '1' {
+					return '1'
+				}
+				return '0'
+			}, text)
+		}
+	case formDecimalText, formDecimalReal:
+		if text = scaledText(m, text); text == "" {
+			return nil, nil
+		}
 	}
 	return encodeDefault(m, text)
 }
 
+func boolText(b bool) string {
+	if b {
+		return "t"
+	}
+	return "f"
+}
+
 // encodeDefault is nil when the text is no value of the type.
 func encodeDefault(m *mapping, text string) (json, avro []byte) {
-	unlabelled := *m
-	unlabelled.labels = nil
-	avro, reason := new(Plan).encodeText(nil, &unlabelled, []byte(text))
+	free := *m
+	free.labels = nil
+	if m.form == formZonedTimestamp && m.precision == 0 {
+		// Without digits in the column Debezium writes those of the literal.
+		_, fraction, _ := strings.Cut(text, ".")
+		free.precision = len(fraction) - len(strings.TrimLeft(fraction, "0123456789"))
+	}
+	avro, reason := new(Plan).encodeText(nil, &free, []byte(text))
 	if reason != "" {
 		return nil, nil
 	}
-	json, _, err := appendPlainJSON(nil, m, avro)
+	json, err := appendDefaultJSON(nil, m, avro)
 	if err != nil {
 		return nil, nil
 	}
@@ -80,37 +94,21 @@ const (
 	otherDefault   defaultKind = iota
 	literalDefault             // 'text'::type
 	callDefault                // a function call
-	wordDefault                // CURRENT_TIMESTAMP and the like
 )
 
 var (
-	nullDefault = regexp.MustCompile(`^(?i:NULL)($|::)`)
 	callPattern = regexp.MustCompile(`^\(?[A-Za-z0-9_."]+\(`)
-	wordPattern = regexp.MustCompile(`^\(?(CURRENT_[A-Z]+|LOCALTIME|LOCALTIMESTAMP|SESSION_USER|USER)\b`)
-	castSuffix  = regexp.MustCompile(`::[A-Za-z_" ]+(\([0-9, ]*\))?(\[\])?$`)
+	currentWord = regexp.MustCompile(`^(?i:CURRENT_DATE|CURRENT_TIME|CURRENT_TIMESTAMP|LOCALTIME|LOCALTIMESTAMP)$`)
 )
 
-// defaultText finds the value in an expression as pg_get_expr prints it. As in
-// Debezium the first quoted literal counts, whatever is around it.
+// defaultText finds the value in an expression. As in Debezium the first quoted
+// literal counts, whatever is around it.
 func defaultText(expr string) (string, defaultKind) {
 	if callPattern.MatchString(expr) {
 		return "", callDefault
 	}
 	if text, ok := firstLiteral(expr); ok {
 		return text, literalDefault
-	}
-	for {
-		bare := castSuffix.ReplaceAllString(expr, "")
-		if strings.HasPrefix(bare, "(") && strings.HasSuffix(bare, ")") {
-			bare = bare[1 : len(bare)-1]
-		}
-		if bare == expr {
-			break
-		}
-		expr = bare
-	}
-	if wordPattern.MatchString(expr) {
-		return expr, wordDefault
 	}
 	return expr, otherDefault
 }
@@ -136,26 +134,20 @@ func firstLiteral(expr string) (string, bool) {
 	return "", false
 }
 
-func isTemporal(f form) bool {
-	switch f {
-	case formDate, formTimeMicros, formTimeMillis, formTimestampMicros, formTimestampMillis, formZonedTimestamp, formZonedTime, formDuration:
-		return true
-	}
-	return false
-}
-
 // zeroText is the type's zero as PostgreSQL's text.
 func zeroText(m *mapping) string {
 	switch m.form {
 	case formBool:
 		return "f"
-	case formInt16, formInt32, formInt64, formFloat32, formFloat64, formDecimal, formBit:
+	case formInt16, formInt32, formInt64, formFloat32, formFloat64, formDecimal, formDecimalReal, formBit:
 		return "0"
-	case formDate:
+	case formDecimalText:
+		return scaledText(m, "0")
+	case formDate, formConnectDate, formISODate:
 		return "1970-01-01"
-	case formTimeMicros, formTimeMillis, formDuration:
+	case formTimeMicros, formTimeMillis, formTimeNanos, formConnectTime, formISOTime, formDuration, formPeriod:
 		return "00:00:00"
-	case formTimestampMicros, formTimestampMillis:
+	case formTimestampMicros, formTimestampMillis, formTimestampNanos, formConnectTimestamp, formISOTimestamp:
 		return "1970-01-01 00:00:00"
 	case formZonedTimestamp:
 		return "1970-01-01 00:00:00+00"
@@ -169,11 +161,27 @@ func zeroText(m *mapping) string {
 	return ""
 }
 
-// roundTo writes a number with so many fraction digits; what is no number stays.
-func roundTo(text string, scale int) string {
-	r, ok := new(big.Rat).SetString(text)
-	if !ok || strings.ContainsAny(text, "/_xXpP") {
+// scaledText writes a number with the digits of its column's scale; "" where it
+// has more, or is no number.
+func scaledText(m *mapping, text string) string {
+	d, reason := parseDecimal([]byte(text))
+	if reason != "" {
+		return ""
+	}
+	if m.precision == 0 {
 		return text
 	}
-	return r.FloatString(scale)
+	d.trimFraction()
+	if len(d.frac) > m.scale {
+		return ""
+	}
+	text = strings.TrimPrefix(text, "-")
+	whole, _, _ := strings.Cut(text, ".")
+	if d.negative {
+		whole = "-" + whole
+	}
+	if m.scale == 0 {
+		return whole
+	}
+	return whole + "." + string(d.frac) + strings.Repeat("0", m.scale-len(d.frac))
 }

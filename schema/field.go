@@ -1,7 +1,6 @@
 package schema
 
 import (
-	"crypto/md5"
 	"fmt"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -11,8 +10,9 @@ import (
 type field struct {
 	column   int // index into Table.Columns
 	name     string
-	original string // the column's name, where Avro needed another
 	mapping  *mapping
+	params   []param // connect.parameters
+	inKey    []param // the same in the record key, which transforms do not touch
 	nullable bool
 
 	// def is the default, in JSON and in Avro; nil for none.
@@ -28,8 +28,8 @@ type field struct {
 	unchanged []byte
 }
 
-// compileFields makes the fields of a table, and names the columns whose type
-// only has a text form. Columns that are dropped have no field.
+// compileFields makes the fields of a table, and names the columns whose type is
+// outside the tables of types. Columns that are dropped have no field.
 func compileFields(s Settings, t *cdc.Table) (fields []field, fallbacks []int, err error) {
 	names := fieldNames(t, s.Names)
 	for i := range t.Columns {
@@ -37,34 +37,40 @@ func compileFields(s Settings, t *cdc.Table) (fields []field, fallbacks []int, e
 		if c.Type == nil {
 			return nil, nil, fmt.Errorf("table %s: column %q has no type", t, c.Name)
 		}
-		m := mapType(c.Type, c.Modifier)
+		m := s.mapType(c.Type, c.Modifier)
 		if m.fallback {
 			fallbacks = append(fallbacks, i)
-			if s.dropsUnknown() {
+			if s.drops(m) {
 				continue
 			}
 		}
 		f := field{column: i, name: names[i], mapping: m}
-		if f.name != c.Name && !s.Compat {
-			f.original = c.Name
-		}
-		f.nullable = !notNull(t, i) || m.wide && !s.Compat && !t.IsKey(i)
+		f.params, f.inKey = s.paramsOf(t, c, m, names[i])
+		missing := notNull(t, i)
+		sentinel := s.sentinel(m)
+		f.nullable = !missing || formShapes[m.form].optional || m.varlena && sentinel == nil && !s.Compat && !t.IsKey(i)
 		if t.Facts && c.Default != "" && m.defaults {
-			f.defJSON, f.defAvro = schemaDefault(m, c.Default)
+			f.defJSON, f.defAvro = s.schemaDefault(m, c.Default)
 		}
-		f.compile(s)
+		f.compile(s, missing && formShapes[m.form].optional, sentinel)
 		fields = append(fields, f)
 	}
 	return fields, fallbacks, nil
 }
 
-// compile prepares the bytes that stand for what is not there.
-func (f *field) compile(s Settings) {
+// drops tells whether a column of a type outside the tables is left out.
+func (s *Settings) drops(m *mapping) bool {
+	return s.Unknown == "drop" || s.Compat && (s.Unknown != "bytes" || m.dropped)
+}
+
+// compile prepares the bytes that stand for what is not there. filled is set for
+// a field that can be null and whose column cannot: what an old row does not
+// carry is filled, as in a column that is NOT NULL.
+func (f *field) compile(s Settings, filled bool, sentinel []byte) {
 	filler := zero(f.mapping)
 	if f.defAvro != nil {
 		filler = f.defAvro
 	}
-	sentinel := sentinel(f.mapping, s.placeholder())
 	switch {
 	case !f.nullable:
 		f.absent = filler
@@ -80,76 +86,34 @@ func (f *field) compile(s Settings) {
 		}
 		f.absent = f.null
 	}
+	if filled {
+		f.absent = append(append([]byte(nil), f.branch...), filler...)
+	}
 	if sentinel != nil {
 		f.unchanged = append(append([]byte(nil), f.branch...), sentinel...)
 	}
 }
 
-// zero is Debezium's filler for a NOT NULL column without default.
-func zero(m *mapping) []byte {
-	switch m.form {
-	case formFloat32:
-		return make([]byte, 4)
-	case formFloat64:
-		return make([]byte, 8)
-	case formDecimal, formMoney:
-		return []byte{2, 0} // one byte: zero
-	case formVariable:
-		return []byte{0, 2, 0}
-	case formPoint:
-		return appendPointRecord(nil, 0, 0)
-	case formZonedTimestamp:
-		return appendString(nil, "1970-01-01T00:00:00Z")
-	case formZonedTime:
-		return appendString(nil, "00:00:00Z")
-	case formHstore:
-		return appendString(nil, "{}")
+// paramsOf are the entries of connect.parameters of a column: the type's own,
+// then what a transform asks for or, where there is none, as in Debezium, the
+// type in PostgreSQL. A name that Avro refused is kept. inKey are those that the
+// record key has.
+func (s *Settings) paramsOf(t *cdc.Table, c *cdc.Column, m *mapping, name string) (params, inKey []param) {
+	params = m.params[:len(m.params):len(m.params)]
+	inKey = params
+	if name != c.Name && !s.Compat && formShapes[m.form].record == nil { // a record's text is shared by columns
+		inKey = append(inKey, param{sourceColumn + "name", c.Name})
 	}
-	return []byte{0} // number, false, empty string, bytes or list
-}
-
-// sentinel is what an unchanged TOASTed value of the type is written as; nil
-// where the placeholder does not fit.
-func sentinel(m *mapping, placeholder string) []byte {
-	switch m.form {
-	case formString, formEnum, formBytes:
-		return appendString(nil, placeholder)
-	case formHstore:
-		json := appendJSONString([]byte{'{'}, placeholder)
-		json = appendJSONString(append(json, ':'), placeholder)
-		return appendBytes(nil, append(json, '}'))
-	case formArray:
-		return listOf(m, placeholder)
-	}
-	return nil
-}
-
-func listOf(m *mapping, placeholder string) []byte {
-	var list []byte
-	switch m.list {
-	case listOne:
-		list = appendString([]byte{2, 2}, placeholder)
-	case listUUID:
-		list = appendString([]byte{2, 2}, nameUUID(placeholder))
-	case listBytes:
-		list = appendLong(nil, int64(len(placeholder)))
-		for i := range len(placeholder) {
-			list = appendLong(append(list, 2), int64(placeholder[i]))
+	switch {
+	case len(c.Params) > 0:
+		params = inKey
+		for _, p := range c.Params {
+			params = append(params, param{p.Name, p.Value})
 		}
-		if len(placeholder) == 0 {
-			return []byte{0}
-		}
+	case s.SourceTypes != nil && s.SourceTypes(t, c):
+		params = append(params, sourceType(c)...)
 	default:
-		return nil
+		params = inKey
 	}
-	return append(list, 0)
-}
-
-// nameUUID is the version 3 UUID of a name without namespace, as Java's
-// UUID.nameUUIDFromBytes makes it.
-func nameUUID(name string) string {
-	h := md5.Sum([]byte(name))
-	h[6] = h[6]&0x0f | 0x30
-	h[8] = h[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", h[:4], h[4:6], h[6:8], h[8:10], h[10:])
+	return params, inKey
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -114,16 +115,33 @@ func FuzzReader(f *testing.F) {
 	})
 }
 
-// FuzzSchema feeds any text to the schema parser and to the compatibility rules.
+// FuzzSchema feeds any text to the schema parser, to the compatibility rules and
+// to the comparison for people, whose verdicts agree.
 func FuzzSchema(f *testing.F) {
-	f.Add(readFile(f, "testdata/customers-value.json"))
-	f.Add(`{"type":"record","name":"r","fields":[{"name":"a","type":["null","r"]}]}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		if r, err := NewReader(text); err == nil {
+	value := readFile(f, "testdata/customers-value.json")
+	record := `{"type":"record","name":"r","fields":[{"name":"a","type":["null","r"]}]}`
+	f.Add(value, strings.Replace(value, `"type":"string"`, `"type":"int"`, 1))
+	f.Add(record, record)
+	f.Add(envelopeOf(fieldID), envelopeOf(fieldID+`,{"name":"b","type":{"type":"array","items":"int"}}`))
+	f.Fuzz(func(t *testing.T, before, after string) {
+		if r, err := NewReader(after); err == nil {
 			var e Event
 			_ = r.Read([]byte{0, 0, 0, 0}, &e)
 			_, _ = r.AppendJSON(nil, []byte{2, 2, 2, 2, 2, 2, 2, 2})
 		}
-		_, _, _ = Compatible("FULL", text, []string{text})
+		_, _, _ = Compatible("FULL", after, []string{before})
+		list, err := Differences(before, after)
+		_ = Blame("FULL", after, []string{before}, []string{"at /fields/1/type/1/fields/0"})
+		if err != nil {
+			return
+		}
+		for _, d := range list {
+			if d.String() == "" || d.Change == "" {
+				t.Fatalf("%+v", d)
+			}
+		}
+		if same, err := Differences(after, after); err != nil || same != nil {
+			t.Fatalf("a schema differs from itself: %v, %v", same, err)
+		}
 	})
 }

@@ -2,12 +2,12 @@ package schema
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/hex"
-	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -89,167 +89,156 @@ func TestDescribeIsDebeziumsText(t *testing.T) {
 	}
 }
 
-// goldenCase is one file of testdata/golden: a table, the schemas that Debezium
-// 3.7.0.Final registered for it, and rows as it wrote them.
+// goldenCase is one file of testdata/golden: a table, the settings that differ
+// from Debezium's own, the schemas that Debezium 3.7.0.Final registered, and the
+// records that it wrote.
+//
+// A record is a line with its letter; the rows before and after follow, one column
+// in a line: its name, PostgreSQL's text in JSON (or null, unchanged, absent), and
+// the bytes of the field in Avro. Where ours are others, because Debezium loses
+// the value or its task ends, "not", Debezium's bytes (or "none") and the reason
+// follow; "widened" and "refused" are not bytes, see outcomeOf.
 type goldenCase struct {
-	topic  string
-	table  *cdc.Table
-	key    string
-	fields []string
-	rows   [][]cdc.Value
-	avro   [][]byte
+	settings Settings
+	topic    string
+	table    *cdc.Table
+	key      string
+	fields   []string
+	instead  map[string]string // our text of a field, where it is another
+	records  []goldenRecord
 }
 
-func TestGoldenSchemasAndRows(t *testing.T) {
+type goldenRecord struct {
+	op            cdc.Op
+	before, after *goldenRow
+	key           string // in Avro, of the row after, or of the one before
+	header        string // the key as text, in the header of the other half of a key change
+}
+
+type goldenRow struct {
+	values []cdc.Value
+	lines  []goldenLine
+}
+
+type goldenLine struct {
+	column, text         string
+	ours, theirs, reason string
+}
+
+func TestGoldenSchemasAndRecords(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/golden/*.txt")
-	if err != nil || len(files) < 40 {
+	if err != nil || len(files) < 120 {
 		t.Fatalf("%d golden files, %v", len(files), err)
 	}
 	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".txt")
-		t.Run(name, func(t *testing.T) {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
 			g := readGolden(t, file)
-			s := Settings{Compat: true}
-			if name == "name_adjustment_avro_unicode" {
-				s.Names = "avro_unicode"
-			}
-			p := mustPlan(t, s, g.table, g.topic)
+			p := mustPlan(t, g.settings, g.table, g.topic)
 			if got := p.KeySchema(); got != g.key {
 				t.Errorf("key schema\n got %s\nwant %s", got, g.key)
 			}
-			checkFields(t, p.ValueSchema(), g.fields)
-			for i, row := range g.rows {
-				got, err := p.AppendValue(nil, &cdc.Envelope{Op: cdc.OpRead, After: row, Tx: &cdc.Transaction{XID: 1}, LSN: 1})
-				if err != nil {
-					t.Fatalf("row %d: %v", i, err)
-				}
-				want := append([]byte{0, 2}, g.avro[i]...) // before null, after
-				if !bytes.HasPrefix(got[cdc.KeyHeaderBytes:], want) {
-					t.Errorf("row %d\n got %x\nwant %x …", i, got[cdc.KeyHeaderBytes:], want)
-				}
+			checkFields(t, p.ValueSchema(), g)
+			for i, r := range g.records {
+				g.check(t, p, i, r)
 			}
 		})
 	}
 }
 
-// checkFields compares the fields of the row record, one text for each.
-func checkFields(t *testing.T, schema string, want []string) {
+// check encodes a record, each field for itself and all of them together.
+func (g *goldenCase) check(t *testing.T, p *Plan, i int, r goldenRecord) {
 	t.Helper()
-	const begin, end = `"name":"Value","fields":[`, `],"connect.name":`
-	_, got, ok := strings.Cut(schema, begin)
+	e := &cdc.Envelope{Op: r.op, Tx: &cdc.Transaction{XID: 1}, LSN: 1}
+	body := []byte{}
+	whole := true
+	for _, row := range []*goldenRow{r.before, r.after} {
+		if row == nil {
+			body = append(body, 0)
+			continue
+		}
+		body = append(body, 2)
+		if len(row.lines) != len(p.fields) {
+			t.Fatalf("record %d: %d fields, want %d", i, len(p.fields), len(row.lines))
+		}
+		for k, line := range row.lines {
+			got := outcomeOf(p, &p.fields[k], row.values[p.fields[k].column])
+			if got != line.ours {
+				t.Errorf("record %d, %s: column %q, %.80s\n got %.200s\nwant %.200s", i, r.op, line.column, line.text, got, line.ours)
+			}
+			if line.reason != "" && line.ours == line.theirs {
+				t.Errorf("record %d, %s: column %q is as Debezium's, without reason", i, r.op, line.column)
+			}
+			avro, err := hex.DecodeString(line.ours)
+			whole = whole && err == nil
+			body = append(body, avro...)
+		}
+	}
+	row := r.after
+	if r.before != nil {
+		e.Before = r.before.values
+		row = cmp.Or(row, r.before)
+	}
+	if r.after != nil {
+		e.After = r.after.values
+	}
+	g.checkKey(t, p, i, r, row.values)
+	if !whole || t.Failed() {
+		return
+	}
+	record, err := p.AppendValue(nil, e)
+	if err != nil || !bytes.HasPrefix(record[cdc.KeyHeaderBytes:], body) {
+		t.Errorf("record %d: got %.400x, %v\nwant %.400x", i, record, err, body)
+	}
+}
+
+func (g *goldenCase) checkKey(t *testing.T, p *Plan, i int, r goldenRecord, row []cdc.Value) {
+	t.Helper()
+	if r.key != "" {
+		key, err := p.AppendKey(nil, row)
+		if got := hex.EncodeToString(key[min(len(key), cdc.KeyHeaderBytes):]); err != nil || got != r.key {
+			t.Errorf("record %d: key\n got %.400s, %v\nwant %.400s", i, got, err, r.key)
+		}
+	}
+	if r.header != "" {
+		if got, err := p.AppendKeyJSON(nil, row); err != nil || string(got) != r.header {
+			t.Errorf("record %d: header\n got %s, %v\nwant %s", i, got, err, r.header)
+		}
+	}
+}
+
+// outcomeOf is what becomes of a value: its Avro bytes as hexadecimal digits,
+// "widened" where the row teaches another schema first, or "refused".
+func outcomeOf(p *Plan, f *field, v cdc.Value) string {
+	avro, err := p.appendField(nil, f, v)
+	var fact *cdc.FactError
+	switch {
+	case errors.As(err, &fact):
+		return "widened"
+	case err != nil:
+		return "refused"
+	}
+	return hex.EncodeToString(avro)
+}
+
+// checkFields compares the fields of the row record, one text for each.
+func checkFields(t *testing.T, schema string, g goldenCase) {
+	t.Helper()
+	_, got, ok := strings.Cut(schema, `"name":"Value","fields":[`)
 	if !ok {
 		t.Fatalf("no row record in %s", schema)
 	}
-	all := strings.Join(want, ",")
-	if !strings.HasPrefix(got, all+end) {
-		for _, f := range want {
-			if !strings.HasPrefix(got, f) {
-				t.Fatalf("field\n got %.200s\nwant %s", got, f)
-			}
-			got = strings.TrimPrefix(got[len(f):], ",")
+	for _, want := range g.fields {
+		if ours, ok := g.instead[want]; ok {
+			want = ours
 		}
-		t.Errorf("after the last field: %.200s", got)
-	}
-}
-
-func readGolden(t *testing.T, file string) goldenCase {
-	t.Helper()
-	g := goldenCase{table: &cdc.Table{Facts: true, Identity: cdc.IdentityDefault}}
-	for line := range strings.Lines(readFile(t, file)) {
-		word, rest, _ := strings.Cut(strings.TrimRight(line, "\n"), " ")
-		switch word {
-		case "topic":
-			g.topic = rest
-		case "column":
-			g.table.Columns = append(g.table.Columns, parseColumn(t, rest))
-		case "keys":
-			for _, k := range strings.Fields(rest) {
-				i, err := strconv.Atoi(k)
-				if err != nil {
-					t.Fatal(err)
-				}
-				g.table.Key = append(g.table.Key, i)
-			}
-		case "key":
-			g.key = rest
-		case "field":
-			g.fields = append(g.fields, rest)
-		case "row":
-			g.rows = append(g.rows, parseRow(t, rest))
-		case "avro":
-			b, err := hex.DecodeString(rest)
-			if err != nil {
-				t.Fatal(err)
-			}
-			g.avro = append(g.avro, b)
+		if !strings.HasPrefix(got, want) {
+			t.Fatalf("field\n got %.500s\nwant %s", got, want)
 		}
+		got = strings.TrimPrefix(got[len(want):], ",")
 	}
-	return g
-}
-
-func parseRow(t *testing.T, text string) []cdc.Value {
-	t.Helper()
-	var values []*string
-	if err := json.Unmarshal([]byte(text), &values); err != nil {
-		t.Fatal(err)
+	if !strings.HasPrefix(got, `],"connect.name":`) {
+		t.Errorf("after the last field: %.300s", got)
 	}
-	row := make([]cdc.Value, len(values))
-	for i, v := range values {
-		if v != nil {
-			row[i] = cdc.Value{Data: []byte(*v), State: cdc.Text}
-		}
-	}
-	return row
-}
-
-// parseColumn reads "name" modifier type [notnull] [default "expression"].
-func parseColumn(t *testing.T, text string) cdc.Column {
-	t.Helper()
-	var c cdc.Column
-	d := json.NewDecoder(strings.NewReader(text))
-	if err := d.Decode(&c.Name); err != nil {
-		t.Fatal(err)
-	}
-	text, def, hasDefault := strings.Cut(text[d.InputOffset():], " default ")
-	if hasDefault {
-		if err := json.Unmarshal([]byte(def), &c.Default); err != nil {
-			t.Fatal(err)
-		}
-	}
-	words := strings.Fields(text)
-	modifier, err := strconv.ParseInt(words[0], 10, 32)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Modifier = int32(modifier)
-	c.NotNull = len(words) > 2
-	c.Type = parseType(t, strings.ReplaceAll(words[1], "·", " "))
-	return c
-}
-
-// parseType reads int4, int4[], ~citext (of an extension), mood{sad,ok}, and
-// domains as email<varchar:24>, with ! after the name for NOT NULL.
-func parseType(t *testing.T, s string) *cdc.Type {
-	t.Helper()
-	if elem, ok := strings.CutSuffix(s, "[]"); ok {
-		return arrayOf(parseType(t, elem))
-	}
-	if name, ok := strings.CutPrefix(s, "~"); ok {
-		return &cdc.Type{Schema: "public", Name: name, Kind: cdc.KindBase}
-	}
-	if i := strings.IndexByte(s, '<'); i >= 0 {
-		colon := strings.LastIndexByte(s, ':')
-		modifier, err := strconv.ParseInt(s[colon+1:len(s)-1], 10, 32)
-		if err != nil {
-			t.Fatal(err)
-		}
-		name, notNull := strings.CutSuffix(s[:i], "!")
-		return &cdc.Type{Schema: "public", Name: name, Kind: cdc.KindDomain, Base: parseType(t, s[i+1:colon]), BaseModifier: int32(modifier), NotNull: notNull}
-	}
-	if i := strings.IndexByte(s, '{'); i >= 0 {
-		return enum(s[:i], strings.Split(s[i+1:len(s)-1], ",")...)
-	}
-	return base(s)
 }

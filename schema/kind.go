@@ -10,7 +10,7 @@ type Kind uint8
 
 // The kinds.
 const (
-	KindOther  Kind = iota // records and maps, as JSON text
+	KindOther  Kind = iota // records, and maps of anything but text, as JSON text
 	KindString             // text; also network types, ranges and types outside the table
 	KindBool
 	KindInt16
@@ -33,6 +33,10 @@ const (
 	KindXML
 	KindEnum
 	KindPoint
+	KindGeometry // another figure on a plane, or one of PostGIS
+	KindCircle
+	KindLine
+	KindVector // of pgvector
 	KindArray
 )
 
@@ -157,7 +161,7 @@ func widenedBase(semantic string) (Kind, bool) {
 		return 0, false
 	}
 	r, ok := builtin[name]
-	if !ok || !r.array {
+	if !ok || r.array == noArray {
 		return 0, false
 	}
 	kind, ok := map[form]Kind{

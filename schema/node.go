@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -37,6 +36,7 @@ type node struct {
 	typ     avroType
 	kind    Kind
 	unit    int64 // of times: nanoseconds in one
+	plain   bool  // a string that is PostgreSQL's text as it is
 	name    string
 	connect string // connect.name
 	params  map[string]string
@@ -208,113 +208,4 @@ func (p *schemaParser) object(raw json.RawMessage, namespace string) (*node, err
 	}
 	n.classify(o.ConnectInt, o.Logical)
 	return n, nil
-}
-
-const (
-	millisecond = 1_000_000 // nanoseconds
-	microsecond = 1_000
-)
-
-// classify finds what the values are in PostgreSQL.
-func (n *node) classify(connectType, logical string) {
-	switch n.typ {
-	case avroBoolean:
-		n.kind = KindBool
-	case avroInt:
-		n.kind = KindInt32
-		if connectType == "int16" || connectType == "int8" {
-			n.kind = KindInt16
-		}
-		n.classifyTime(logical)
-	case avroLong:
-		n.kind = KindInt64
-		n.classifyTime(logical)
-	case avroFloat:
-		n.kind = KindFloat32
-	case avroDouble:
-		n.kind = KindFloat64
-	case avroString:
-		n.classifyString()
-	case avroEnum:
-		n.kind = KindEnum
-	case avroFixed:
-		n.kind = KindBytes
-	case avroBytes:
-		n.kind = KindBytes
-		switch {
-		case n.connect == decimalName, n.connect == "" && logical == "decimal":
-			n.kind = KindDecimal
-			if text, ok := n.params["scale"]; ok {
-				n.scale, _ = strconv.Atoi(text)
-			}
-		case n.connect == "io.debezium.data.Bits":
-			n.kind = KindBits
-			n.size, _ = strconv.Atoi(n.params["length"])
-		}
-	case avroArray:
-		n.kind = KindArray
-	case avroRecord:
-		n.kind = KindOther
-		if n.connect == variableName && len(n.fields) == 2 && n.fields[0].node.typ == avroInt && n.fields[1].node.typ == avroBytes {
-			n.kind = KindVariableDecimal
-		}
-		if n.connect == pointName && len(n.fields) >= 2 && n.fields[0].node.typ == avroDouble && n.fields[1].node.typ == avroDouble {
-			n.kind = KindPoint
-		}
-	default:
-		n.kind = KindOther
-	}
-}
-
-func (n *node) classifyTime(logical string) {
-	long := n.typ == avroLong
-	switch n.connect {
-	case "io.debezium.time.Date", "org.apache.kafka.connect.data.Date":
-		n.kind = KindDate
-	case "io.debezium.time.Time":
-		n.kind, n.unit = KindTime, millisecond
-	case "org.apache.kafka.connect.data.Time":
-		n.kind, n.unit = KindTime, millisecond
-	case "io.debezium.time.MicroTime":
-		n.kind, n.unit = KindTime, microsecond
-	case "io.debezium.time.NanoTime":
-		n.kind, n.unit = KindTime, 1
-	case "io.debezium.time.Timestamp", "org.apache.kafka.connect.data.Timestamp":
-		n.kind, n.unit = KindTimestamp, millisecond
-	case "io.debezium.time.MicroTimestamp":
-		n.kind, n.unit = KindTimestamp, microsecond
-	case "io.debezium.time.NanoTimestamp":
-		n.kind, n.unit = KindTimestamp, 1
-	case "io.debezium.time.MicroDuration":
-		n.kind, n.unit = KindInterval, microsecond
-	case "":
-		switch {
-		case logical == "date" && !long:
-			n.kind = KindDate
-		case logical == "time-millis" && !long:
-			n.kind, n.unit = KindTime, millisecond
-		case logical == "timestamp-millis" && long:
-			n.kind, n.unit = KindTimestamp, millisecond
-		}
-	}
-}
-
-func (n *node) classifyString() {
-	n.kind = KindString
-	switch n.connect {
-	case "io.debezium.data.Json":
-		n.kind = KindJSON
-	case "io.debezium.data.Xml":
-		n.kind = KindXML
-	case "io.debezium.data.Uuid":
-		n.kind = KindUUID
-	case "io.debezium.data.Enum":
-		n.kind = KindEnum
-	case "io.debezium.time.ZonedTimestamp":
-		n.kind = KindZonedTimestamp
-	case "io.debezium.time.ZonedTime":
-		n.kind = KindZonedTime
-	case "io.debezium.time.Interval":
-		n.kind = KindInterval
-	}
 }

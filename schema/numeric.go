@@ -260,32 +260,3 @@ func signByte(v *big.Int) int {
 	}
 	return 0
 }
-
-// appendMoney appends an amount such as -$1,234.11 or ($1.00). The separators
-// are the server's (lc_monetary): the last one, if two digits follow it, starts
-// the fraction.
-func appendMoney(dst, scratch, text []byte, scale int) ([]byte, string) {
-	number := scratch[:0]
-	point := -1
-	for i, c := range text {
-		switch {
-		case c == '-' || c == '(':
-			if len(number) == 0 {
-				number = append(number, '-')
-			}
-		case c >= '0' && c <= '9':
-			if i == len(text)-2 || i == len(text)-3 && text[len(text)-1] == ')' {
-				if i > 0 && (text[i-1] == '.' || text[i-1] == ',') {
-					point = len(number)
-				}
-			}
-			number = append(number, c)
-		}
-	}
-	if point >= 0 {
-		number = append(number, 0)
-		copy(number[point+1:], number[point:])
-		number[point] = '.'
-	}
-	return appendDecimal(dst, number, scale)
-}

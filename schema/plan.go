@@ -28,25 +28,14 @@ func NewEncoder(s Settings, r Registrar) *Encoder {
 }
 
 // Plan compiles the plan of a table version for a topic, after it registered the
-// schemas under <topic>-key (when the table has a key) and <topic>-value.
+// schemas of the key (when the table has one) and of the value.
 func (e *Encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (*Plan, error) {
 	p, err := compilePlan(e.settings, t, topic)
 	if err != nil {
 		return nil, err
 	}
-	for _, text := range []string{p.keySchema, p.valueSchema} {
-		if err := prove(text); err != nil {
-			return nil, &cdc.StopError{What: "the table has no valid Avro schema", Pos: t.String(), Err: err,
-				Next: "choose another format.names, or leave the table out"}
-		}
-	}
-	if p.keySchema != "" {
-		if p.keyID, err = e.registry.Register(ctx, topic+"-key", p.keySchema); err != nil {
-			return nil, fmt.Errorf("register key schema of table %s: %w", t, err)
-		}
-	}
-	if p.valueID, err = e.registry.Register(ctx, topic+"-value", p.valueSchema); err != nil {
-		return nil, fmt.Errorf("register value schema of table %s: %w", t, err)
+	if p.keyID, p.valueID, err = e.accept(ctx, "table "+t.String(), topic, p.keySchema, p.valueSchema); err != nil {
+		return nil, err
 	}
 	return p, nil
 }
@@ -62,7 +51,11 @@ type Plan struct {
 	keys      []field
 	fallbacks []int
 
-	nullNonfinite bool
+	// What becomes of values that are not finite, by Settings.Nonfinite.
+	nullNonfinite bool // a decimal is null
+	nullElement   bool // an element of a list is null, and not the list
+	nullInfinite  bool // an interval is null
+	textNonfinite bool // an interval is text
 
 	keyID, valueID         int
 	keySchema, valueSchema string
@@ -71,8 +64,13 @@ type Plan struct {
 	sourceDB    []byte
 	sourceTable []byte // schema, table
 
-	scratch []byte // of array elements and amounts
-	json    []byte // of hstores, sequences and key headers
+	scratch []byte // of array elements
+	json    []byte // of texts that are put together, such as hstores and sequences
+
+	// Of key headers.
+	keyNode *node
+	keyJSON keyJSON
+	keyAvro []byte
 }
 
 var _ cdc.Plan = (*Plan)(nil)
@@ -91,12 +89,19 @@ func compilePlan(s Settings, t *cdc.Table, topic string) (*Plan, error) {
 		keys:          keyFields(t, fields),
 		fallbacks:     fallbacks,
 		nullNonfinite: s.nullsNonfinite(),
+		nullElement:   s.Nonfinite == "null" && !s.Compat,
+		nullInfinite:  s.Nonfinite == "null",
+		textNonfinite: s.textNonfinite(),
+		keyJSON:       keyJSON{connect: s.Compat},
 		scratch:       make([]byte, 0, 256),
 		json:          make([]byte, 0, 256),
 	}
 	namespace := adjustNamespace(topic, s.Names)
 	if len(p.keys) > 0 {
 		p.keySchema = string(appendKeySchema(nil, namespace, p.keys))
+		if p.keyNode, err = parseSchema(p.keySchema); err != nil {
+			return nil, fmt.Errorf("table %s: key schema: %w", t, err)
+		}
 	}
 	p.valueSchema = string(appendEnvelopeSchema(nil, namespace, fields))
 	p.sourceHead = appendString(nil, s.Version)
@@ -150,34 +155,23 @@ func (p *Plan) AppendKey(dst []byte, row []cdc.Value) ([]byte, error) {
 
 // AppendKeyJSON implements cdc.Plan.
 func (p *Plan) AppendKeyJSON(dst []byte, row []cdc.Value) ([]byte, error) {
+	if len(p.keys) == 0 {
+		return append(dst, "{}"...), nil
+	}
 	if len(row) != len(p.table.Columns) {
 		return dst, p.badRow(row)
 	}
-	dst = append(dst, '{')
-	var avro []byte
+	p.keyAvro = p.keyAvro[:0]
 	for i := range p.keys {
 		f := &p.keys[i]
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(appendJSONString(dst, f.name), ':')
 		var err error
-		if avro, err = p.appendField(avro[:0], f, row[f.column]); err != nil {
-			return dst, err
-		}
-		value := avro
-		if f.nullable {
-			value = avro[1:]
-			if avro[0] != f.branch[0] {
-				dst = append(dst, "null"...)
-				continue
-			}
-		}
-		if dst, err = appendKeyField(dst, f.mapping, value); err != nil {
+		if p.keyAvro, err = p.appendField(p.keyAvro, f, row[f.column]); err != nil {
 			return dst, err
 		}
 	}
-	return append(dst, '}'), nil
+	c := newCursor(p.keyAvro)
+	dst = p.keyJSON.value(dst, &c, p.keyNode)
+	return dst, c.failure()
 }
 
 // AppendValue implements cdc.Plan.
@@ -191,7 +185,7 @@ func (p *Plan) AppendValue(dst []byte, e *cdc.Envelope) ([]byte, error) {
 		return dst, err
 	}
 	dst = p.appendSource(dst, e)
-	dst = append(dst, 0) // transaction
+	dst = appendTransaction(dst, e)
 	dst = append(dst, 2, byte(e.Op))
 	dst = appendLong(append(dst, 2), floorDiv(e.Now, 1_000_000))
 	dst = appendLong(append(dst, 2), floorDiv(e.Now, 1000))
@@ -257,6 +251,13 @@ func (p *Plan) refuse(dst []byte, start int, f *field, text []byte, reason strin
 		if p.nullNonfinite {
 			return append(dst[:start], f.null...), nil
 		}
+	case infinite:
+		if p.nullInfinite && f.null == nil {
+			return dst, &cdc.FactError{Column: f.column, Fact: cdc.FactNotNull}
+		}
+		if p.nullInfinite {
+			return append(dst[:start], f.null...), nil
+		}
 	}
 	return dst, &cdc.ValueError{Column: p.column(f), Reason: reason}
 }
@@ -283,7 +284,7 @@ func (p *Plan) appendSource(dst []byte, e *cdc.Envelope) []byte {
 	dst = append(dst, p.sourceTable...)
 	dst = appendOptional(dst, int64(tx.XID), tx.XID != 0)
 	dst = appendOptional(dst, int64(e.LSN), e.LSN != 0)
-	dst = append(dst, 0) // xmin
+	dst = appendOptional(dst, e.XMin, e.XMin != 0)
 	if tx.Origin == "" {
 		return append(dst, 0, 0)
 	}

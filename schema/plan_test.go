@@ -406,7 +406,7 @@ func TestKeyJSONIsDebeziums(t *testing.T) {
 	t.Parallel()
 	g := readGolden(t, "testdata/golden/key_change_types.txt")
 	p := mustPlan(t, Settings{Compat: true}, g.table, g.topic)
-	got, err := p.AppendKeyJSON(nil, g.rows[0])
+	got, err := p.AppendKeyJSON(nil, g.records[0].after.values)
 	const want = `{"a":1.10,"b":"AQI=","c":{"scale":1,"value":"GQ=="},"d":"2020-01-01T00:00:00.000000Z","e":"ok","f":true,"g":9}`
 	if err != nil || string(got) != want {
 		t.Errorf("got %s, %v; want %s", got, err, want)

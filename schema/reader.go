@@ -184,7 +184,7 @@ func (r *Reader) readValue(c *cursor, n *node) cdc.Value {
 	if n = c.resolve(n); n == nil || n.typ == avroNull {
 		return cdc.Value{}
 	}
-	if n.typ == avroString && n.kind != KindZonedTimestamp && n.kind != KindZonedTime {
+	if n.plain {
 		return cdc.Value{State: cdc.Text, Data: c.bytes()}
 	}
 	start := len(r.arena)

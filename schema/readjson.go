@@ -37,6 +37,9 @@ func (r *Reader) appendJSON(dst []byte, c *cursor, n *node, depth int) []byte {
 	case avroNull:
 		return append(dst, "null"...)
 	case avroRecord:
+		if n.kind != KindOther && n.kind != KindPoint {
+			break
+		}
 		dst = append(dst, '{')
 		for i := range n.fields {
 			if i > 0 {
@@ -49,7 +52,7 @@ func (r *Reader) appendJSON(dst []byte, c *cursor, n *node, depth int) []byte {
 	case avroArray, avroMap:
 		return r.appendListJSON(dst, c, n, depth)
 	case avroString:
-		if n.kind != KindZonedTimestamp && n.kind != KindZonedTime {
+		if n.plain {
 			return appendJSONString(dst, c.bytes())
 		}
 	}

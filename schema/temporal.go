@@ -1,17 +1,15 @@
 package schema
 
-import "math"
-
 const (
 	badDate      = "not a date in PostgreSQL's ISO form"
 	badTime      = "not a time of day in PostgreSQL's ISO form"
 	badTimestamp = "not a timestamp in PostgreSQL's ISO form"
-	badInterval  = "not an interval in the style postgres"
 	badRange     = "outside the range of its Avro type"
-	infinite     = "an infinite interval has no form as a number"
 
 	secondsPerDay = 86400
 	microsPerDay  = secondsPerDay * 1_000_000
+
+	lastDate = 2145042905 // 5874897-12-31, PostgreSQL's
 
 	// Debezium's constants for infinity.
 	dateInfinity    = 2146033979
@@ -184,6 +182,9 @@ func parseDate(b []byte) (int64, string) {
 	if !ok || len(rest) != 0 {
 		return 0, badDate
 	}
+	if days > lastDate {
+		return 0, badRange
+	}
 	return days, ""
 }
 
@@ -214,97 +215,4 @@ func parseTimestamp(b []byte) (days, clock int64, infinity int, reason string) {
 		return 0, 0, 0, badTimestamp
 	}
 	return days, clock, 0, ""
-}
-
-// parseInterval is an interval as microseconds, a month counting 30.4375 days as
-// in Debezium.
-func parseInterval(b []byte) (int64, string) {
-	switch string(b) {
-	case "infinity", "-infinity":
-		return 0, infinite
-	case "":
-		return 0, badInterval
-	}
-	const (
-		day   = microsPerDay
-		month = 2_629_800_000_000
-		year  = 12 * month
-	)
-	var total int64
-	for len(b) > 0 {
-		if b[0] == ' ' {
-			b = b[1:]
-		}
-		n, sign := 0, int64(1)
-		if len(b) > 0 && (b[0] == '-' || b[0] == '+') {
-			if b[0] == '-' {
-				sign = -1
-			}
-			b = b[1:]
-		}
-		var v int64
-		for n < len(b) && n < 18 && b[n] >= '0' && b[n] <= '9' {
-			v = v*10 + int64(b[n]-'0')
-			n++
-		}
-		if n == 0 || n == len(b) {
-			return 0, badInterval
-		}
-		if b[n] == ':' {
-			clock, ok := scanHours(v, b[n:])
-			if !ok {
-				return 0, badInterval
-			}
-			return addScaled(total, sign*clock, 1)
-		}
-		unit := int64(0)
-		rest := b[n:]
-		for _, u := range [...]struct {
-			word string
-			unit int64
-		}{{" years", year}, {" year", year}, {" mons", month}, {" mon", month}, {" days", day}, {" day", day}} {
-			if len(rest) >= len(u.word) && string(rest[:len(u.word)]) == u.word {
-				unit, rest = u.unit, rest[len(u.word):]
-				break
-			}
-		}
-		if unit == 0 || len(rest) > 0 && rest[0] != ' ' {
-			return 0, badInterval
-		}
-		var reason string
-		if total, reason = addScaled(total, sign*v, unit); reason != "" {
-			return 0, reason
-		}
-		b = rest
-	}
-	return total, ""
-}
-
-// scanHours reads :minutes:seconds[.fraction] after the hours of an interval,
-// which are not bounded by a day.
-func scanHours(hours int64, b []byte) (int64, bool) {
-	if len(b) < 6 || hours > math.MaxInt64/3_600_000_000-1 {
-		return 0, false
-	}
-	var clock [16]byte
-	text := append(clock[:0], '0', '0')
-	if len(b) > len(clock)-2 {
-		return 0, false
-	}
-	micros, _, rest, ok := scanTime(append(text, b...))
-	if !ok || len(rest) != 0 {
-		return 0, false
-	}
-	return hours*3_600_000_000 + micros, true
-}
-
-func addScaled(total, v, unit int64) (int64, string) {
-	if v > math.MaxInt64/unit || v < -math.MaxInt64/unit {
-		return 0, badRange
-	}
-	sum := total + v*unit
-	if (sum > total) != (v > 0) && v != 0 {
-		return 0, badRange
-	}
-	return sum, ""
 }

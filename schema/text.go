@@ -92,27 +92,17 @@ func (r *Reader) appendText(dst []byte, c *cursor, n *node, depth int) []byte {
 		return appendHexText(dst, c.bytes())
 	case KindBits:
 		return appendBitsText(dst, c.bytes(), n.size)
-	case KindDate:
-		return appendDateText(dst, c.long())
-	case KindTime:
-		return appendTimeText(dst, c.long(), n.unit)
-	case KindTimestamp:
-		return appendTimestampText(dst, c.long(), n.unit)
-	case KindZonedTimestamp:
-		return appendZonedText(dst, c.bytes())
-	case KindZonedTime:
-		return appendZonedTimeText(dst, c.bytes())
+	case KindDate, KindTime, KindTimestamp, KindZonedTimestamp, KindZonedTime, KindInterval:
+		return appendTemporal(dst, c, n, depth)
 	case KindArray:
 		return r.appendArrayText(dst, c, n, depth)
-	case KindPoint:
-		return appendPointText(dst, c, n, depth)
+	case KindPoint, KindGeometry, KindCircle, KindLine, KindVector:
+		return appendFigure(dst, c, n, depth)
 	}
-	switch {
-	case n.typ == avroString:
+	switch n.typ {
+	case avroString:
 		return append(dst, c.bytes()...)
-	case n.kind == KindInterval:
-		return appendIntervalText(dst, c.long())
-	case n.typ == avroEnum:
+	case avroEnum:
 		return append(dst, c.symbol(n)...)
 	}
 	return r.appendJSON(dst, c, n, depth)
@@ -147,11 +137,11 @@ func (r *Reader) appendArrayText(dst []byte, c *cursor, n *node, depth int) []by
 			case item == nil:
 			case item.typ == avroNull:
 				dst = append(dst, "NULL"...)
-			case item.typ == avroArray:
+			case item.kind == KindArray:
 				dst = r.appendArrayText(dst, c, item, depth+1)
-			case item.typ == avroString && item.kind != KindZonedTimestamp && item.kind != KindZonedTime:
+			case item.typ == avroString && (item.plain || c.opens('{')):
 				text := c.bytes()
-				if widened && len(text) > 0 && text[0] == '{' {
+				if (widened || !item.plain) && len(text) > 0 && text[0] == '{' {
 					dst = append(dst, text...) // an inner array
 					break
 				}
@@ -216,11 +206,11 @@ func appendFloatText(dst []byte, v float64, bitSize int) []byte {
 	case math.IsInf(v, -1):
 		return append(dst, "-Infinity"...)
 	}
-	limit := 1e15
+	least, limit := 1e-4, 1e15
 	if bitSize == 32 {
-		limit = 1e6
+		least, limit = float64(float32(1e-4)), 1e6
 	}
-	if a := math.Abs(v); a != 0 && (a < 1e-4 || a >= limit) {
+	if a := math.Abs(v); a != 0 && (a < least || a >= limit) {
 		return strconv.AppendFloat(dst, v, 'e', -1, bitSize)
 	}
 	return strconv.AppendFloat(dst, v, 'f', -1, bitSize)

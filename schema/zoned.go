@@ -1,5 +1,26 @@
 package schema
 
+// parseZoned is a timestamptz, which is finite, as days since 1970-01-01 and the
+// microseconds of the day, in UTC.
+func parseZoned(text []byte) (days, clock int64, reason string) {
+	b, bc := cutEra(text)
+	days, rest, ok := scanDate(b, bc)
+	if !ok || len(rest) == 0 || rest[0] != ' ' {
+		return 0, 0, badTimestamp
+	}
+	clock, _, zone, ok := scanTime(rest[1:])
+	if !ok {
+		return 0, 0, badTimestamp
+	}
+	offset, ok := scanZone(zone)
+	if !ok {
+		return 0, 0, badTimestamp
+	}
+	clock -= offset * 1_000_000
+	shift := floorDiv(clock, microsPerDay)
+	return days + shift, clock - shift*microsPerDay, ""
+}
+
 // appendZonedTimestamp appends a timestamptz as Debezium's text, in UTC with so
 // many fraction digits: 2020-01-01T00:00:00.000000Z. The infinities stay words.
 func appendZonedTimestamp(dst, text []byte, precision int) ([]byte, string) {

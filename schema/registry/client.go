@@ -139,23 +139,25 @@ func (c *Client) Register(ctx context.Context, subject, schema string) (int, err
 	return *answer.ID, nil
 }
 
-// Lookup is the id under which subject has schema, with ErrNotFound if it has
-// not. Property order within the text does not matter.
+// Lookup is the id under which subject has schema, with an *UnregisteredError,
+// which is an ErrNotFound, if it has not. Property order within the text does not
+// matter.
 func (c *Client) Lookup(ctx context.Context, subject, schema string) (int, error) {
 	id, _, err := c.lookup(ctx, subject, schema, "")
 	if !errors.Is(err, ErrNotFound) {
 		return id, err
 	}
-	id, text, normalErr := c.lookup(ctx, subject, schema, "normalize=true")
+	missing := &UnregisteredError{Subject: subject, Err: err}
+	id, text, err := c.lookup(ctx, subject, schema, "normalize=true")
 	switch {
-	case errors.Is(normalErr, ErrInvalid), errors.Is(normalErr, ErrNotFound):
+	case errors.Is(err, ErrInvalid), errors.Is(err, ErrNotFound):
+		return 0, missing
+	case err != nil:
 		return 0, err
-	case normalErr != nil:
-		return 0, normalErr
 	case !sameJSON(text, schema):
 		// Registries differ in what they call equal; some even sort the fields,
 		// whose order is the order of the bytes.
-		return 0, err
+		return 0, missing
 	}
 	return id, nil
 }

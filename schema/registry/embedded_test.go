@@ -5,7 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tailrace/tailrace/cdc"
 	embedded "github.com/tailrace/tailrace/internal/embedded/registry"
+	"github.com/tailrace/tailrace/schema"
 	"github.com/tailrace/tailrace/schema/registry"
 )
 
@@ -66,5 +68,59 @@ func TestAgainstAConfluentCompatibleRegistry(t *testing.T) {
 	}
 	if _, err := c.SchemaByID(ctx, 99999); !errors.Is(err, registry.ErrNotFound) {
 		t.Errorf("id: %v", err)
+	}
+}
+
+// A refusal of a real registry reaches the caller of the encoder with the column,
+// and everything that a check says of it agrees.
+func TestRefusedColumnAgainstARegistry(t *testing.T) {
+	t.Parallel()
+	server, err := embedded.Start(embedded.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	c := registry.New(registry.Config{URLs: []string{server.URL()}})
+	integer := &cdc.Type{Schema: "pg_catalog", Name: "int4", Kind: cdc.KindBase}
+	text := &cdc.Type{Schema: "pg_catalog", Name: "text", Kind: cdc.KindBase}
+	table := func(extra ...cdc.Column) *cdc.Table {
+		return &cdc.Table{Schema: "public", Name: "t", Facts: true, Key: []int{0},
+			Columns: append([]cdc.Column{{Name: "id", Type: integer, Modifier: -1, NotNull: true}}, extra...)}
+	}
+	for _, strategy := range []string{"topic", "record", "topic_record"} {
+		settings := schema.Settings{Subject: strategy}
+		e := schema.NewEncoder(settings, c)
+		topic := "shop." + strategy
+		plan, err := e.Plan(t.Context(), table(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = e.Plan(t.Context(), table(cdc.Column{Name: "note", Type: text, Modifier: -1, NotNull: true}), topic)
+		var refused *cdc.RefusedError
+		if !errors.As(err, &refused) || refused.Column != "note" {
+			t.Fatalf("%s: got %v", strategy, err)
+		}
+		_, value, err := settings.Subjects(topic, plan.KeySchema(), plan.ValueSchema())
+		if err != nil || refused.Subject != value {
+			t.Errorf("refused %s, want %s, %v", refused.Subject, value, err)
+		}
+		_, wider, err := schema.Describe(settings, table(cdc.Column{Name: "note", Type: text, Modifier: -1, NotNull: true}), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := c.Ask(t.Context(), value, wider)
+		if err != nil || v.Compatible || v.Registered || v.Version != 1 || v.Latest != plan.ValueSchema() || v.Level != "BACKWARD" || len(v.Reasons) == 0 {
+			t.Errorf("verdict %+v, %v", v, err)
+		}
+		if got := schema.Blame(v.Level, wider, []string{v.Latest}, v.Reasons); got != "note" {
+			t.Errorf("blamed %q", got)
+		}
+		if v, err := c.Ask(t.Context(), value, plan.ValueSchema()); err != nil || !v.Registered || !v.Compatible {
+			t.Errorf("verdict %+v, %v", v, err)
+		}
 	}
 }

@@ -21,7 +21,7 @@ var (
 
 // Error is an answer of the registry that another try would get again.
 type Error struct {
-	Operation string // register, lookup, schema, compatible, ping
+	Operation string // register, lookup, schema, compatible, level, latest, versions, version, ping
 	Subject   string // or "id 7"
 	URL       string // without password
 	Status    int    // of HTTP
@@ -70,6 +70,24 @@ func (e *IncompatibleError) Error() string {
 		e.Subject, strings.Join(e.Messages, "; "))
 }
 
+// Reasons are the registry's own words.
+func (e *IncompatibleError) Reasons() []string { return e.Messages }
+
+// UnregisteredError says that a subject does not have a schema, for callers that
+// register nothing. It is an ErrNotFound.
+type UnregisteredError struct {
+	Subject string
+	Err     error // the registry's answer
+}
+
+// Error names the subject and what can be done.
+func (e *UnregisteredError) Error() string {
+	return fmt.Sprintf("subject %q does not have this schema; register it (relay schema show prints it), or set registry.auto_register: true", e.Subject)
+}
+
+// Unwrap is the registry's answer.
+func (e *UnregisteredError) Unwrap() error { return e.Err }
+
 // UnreachableError says that no URL gave an answer that settles the matter, at
 // the end of all tries. Waiting may help.
 type UnreachableError struct {
@@ -108,16 +126,26 @@ func answerError(operation, subject string, t *trip) error {
 	return &Error{Operation: operation, Subject: subject, URL: t.url, Status: t.status, Code: body.Code, Message: body.Message}
 }
 
-var description = regexp.MustCompile(`description: ?'((?:[^'\\]|\\.|'[^,}])*)'`)
+var (
+	description = regexp.MustCompile(`description: ?'((?:[^'\\]|\\.|'[^,}])*)'(?:, ?additionalInfo: ?'((?:[^'\\]|\\.|'[^,}])*)')?`)
+	diffTypes   = regexp.MustCompile(`list of diff types: \[(.+)\]`)
+)
 
-// reasons takes the descriptions out of Confluent's message, which goes on with
-// the whole text of both schemas.
+// reasons takes what counts out of a registry's message: the descriptions of
+// Confluent's, which goes on with the whole text of both schemas, and the list of
+// Apicurio's, which begins with a Java class.
 func reasons(message string) []string {
 	var list []string
 	for _, m := range description.FindAllStringSubmatch(message, -1) {
+		if m[2] != "" && !strings.Contains(m[1], m[2]) {
+			m[1] += " (" + m[2] + ")"
+		}
 		list = append(list, m[1])
 	}
-	if len(list) == 0 {
+	if m := diffTypes.FindStringSubmatch(message); list == nil && m != nil {
+		list = []string{shorten(m[1])}
+	}
+	if list == nil {
 		list = []string{shorten(message)}
 	}
 	return list

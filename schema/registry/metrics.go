@@ -8,7 +8,7 @@ import (
 )
 
 // Metrics registers tailrace_<program>_registry_request_seconds and returns
-// what Config.Observe takes. Both labels are bounded: five operations, and the
+// what Config.Observe takes. Both labels are bounded: nine operations, and the
 // statuses of HTTP with "none" for no answer.
 func Metrics(reg prometheus.Registerer, program string) func(operation string, status int, elapsed time.Duration) {
 	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{
