@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -11,7 +10,6 @@ import (
 	"github.com/tailrace/tailrace/cdc/postgres"
 	"github.com/tailrace/tailrace/internal/ops"
 	"github.com/tailrace/tailrace/kafka"
-	"github.com/tailrace/tailrace/schema"
 	"github.com/tailrace/tailrace/schema/registry"
 )
 
@@ -54,26 +52,39 @@ func (s *settings) check(ctx context.Context) []cdc.Finding {
 	if err := s.available(); err != nil {
 		findings = append(findings, cdc.Finding{Level: cdc.LevelError, Name: "configuration", What: err.Error(), Remedy: "leave the keys out"})
 	}
+	book, err := s.ruleBook()
+	if err != nil {
+		return append(findings, cdc.Finding{Level: cdc.LevelError, Name: "configuration", What: err.Error(), Remedy: "correct that key"})
+	}
 	logger, err := ops.NewLogger(os.Stderr, "error", "text")
 	if err != nil {
 		return append(findings, cdc.Finding{Level: cdc.LevelError, Name: "log", What: err.Error()})
 	}
-	found, tables := postgres.Check(ctx, s.postgresConfig(logger), postgres.CheckOptions{
-		CreateSlot: s.Postgres.Slot.Create, Snapshot: s.Snapshot.Mode != "never", OutboxPrefix: s.Outbox.Prefix != "",
+	found, tables := postgres.Check(ctx, s.postgresConfig(logger, book), postgres.CheckOptions{
+		CreateSlot: s.Postgres.Slot.Create, Snapshot: s.Snapshot.Mode != "never", OutboxPrefix: s.Outbox.Prefix != "", Heartbeat: s.Heartbeat.Interval > 0,
 	})
 	findings = append(findings, found...)
-	findings = append(findings, s.checkKafka(ctx, tables)...)
-	return append(findings, s.checkRegistry(ctx, tables)...)
+	for _, t := range tables {
+		findings = append(findings, book.findings(t)...)
+	}
+	findings = append(findings, s.checkKafka(ctx, book, tables)...)
+	return append(findings, s.checkRegistry(ctx, book, tables)...)
 }
 
-func (s *settings) checkKafka(ctx context.Context, tables []*cdc.Table) []cdc.Finding {
+func (s *settings) checkKafka(ctx context.Context, book *ruleBook, tables []*cdc.Table) []cdc.Finding {
 	config, err := s.kafkaConfig()
 	if err != nil {
 		return []cdc.Finding{{Level: cdc.LevelError, Name: "kafka", What: err.Error(), Remedy: "correct kafka.sasl.password_file"}}
 	}
 	topics := []string{s.DeadLetter.Topic}
+	if s.Format.TransactionMetadata {
+		topics = append(topics, cdc.TransactionTopic(s.Name))
+	}
+	if s.Heartbeat.Topic {
+		topics = append(topics, cdc.HeartbeatTopic(s.Name))
+	}
 	for _, t := range tables {
-		topics = append(topics, s.topic(t))
+		topics = append(topics, s.topic(book, t))
 	}
 	return kafka.Check(ctx, config, kafka.CheckOptions{
 		Name: s.Name, Topics: topics, Create: s.Kafka.Topics.Create, Partitions: s.Kafka.Topics.Partitions,
@@ -81,26 +92,27 @@ func (s *settings) checkKafka(ctx context.Context, tables []*cdc.Table) []cdc.Fi
 	})
 }
 
-func (s *settings) checkRegistry(ctx context.Context, tables []*cdc.Table) []cdc.Finding {
+func (s *settings) checkRegistry(ctx context.Context, book *ruleBook, tables []*cdc.Table) []cdc.Finding {
 	client, err := s.Registry.shared().Client(nil)
 	if err != nil {
 		return []cdc.Finding{{Level: cdc.LevelError, Name: "registry", What: err.Error(), Remedy: "correct registry.url"}}
 	}
-	var findings []cdc.Finding
-	var candidates []registry.Candidate
-	for _, t := range tables {
-		topic := s.topic(t)
-		key, value, err := schema.Describe(s.schemaSettings(), t, topic)
-		if err != nil {
-			findings = append(findings, cdc.Finding{Level: cdc.LevelError, Name: "schema", What: fmt.Sprintf("table %s has no Avro schema: %v", t, err), Remedy: "leave it out by tables.exclude"})
-			continue
-		}
-		if key != "" {
-			candidates = append(candidates, registry.Candidate{Subject: topic + "-key", Schema: key})
-		}
-		candidates = append(candidates, registry.Candidate{Subject: topic + "-value", Schema: value})
+	findings := registry.Check(ctx, client, nil, false)
+	if failed, _ := cdc.Worst(findings); failed {
+		return findings
 	}
-	return append(findings, registry.Check(ctx, client, candidates, !s.Registry.AutoRegister)...)
+	for _, t := range tables {
+		verdicts, err := s.verdicts(ctx, client, book, t)
+		if err != nil {
+			return append(findings, cdc.Finding{Level: cdc.LevelError, Name: "registry", What: err.Error(), Remedy: "run relay check again once the registry answers"})
+		}
+		for _, f := range verdicts {
+			if f.Level != cdc.LevelInfo {
+				findings = append(findings, f)
+			}
+		}
+	}
+	return findings
 }
 
 func printFindings(out *ops.Output, findings []cdc.Finding) error {
@@ -124,11 +136,15 @@ func printFindings(out *ops.Output, findings []cdc.Finding) error {
 }
 
 func printGrants(ctx context.Context, s *settings, out *ops.Output) error {
+	book, err := s.ruleBook()
+	if err != nil {
+		return ops.Usage(err)
+	}
 	logger, err := ops.NewLogger(os.Stderr, "error", "text")
 	if err != nil {
 		return err
 	}
-	sql, err := postgres.Grants(ctx, s.postgresConfig(logger), "tailrace")
+	sql, err := postgres.Grants(ctx, s.postgresConfig(logger, book), "tailrace")
 	if err != nil {
 		return err
 	}

@@ -41,30 +41,51 @@ type slotSettings struct {
 	Name     string `yaml:"name" default:"tailrace_<name>" derive:"identifier" doc:"Lower-case letters, digits and underscores. In the default, what a slot's name cannot hold becomes an underscore."`
 	Create   bool   `yaml:"create" default:"true" doc:"Create the slot at the first start."`
 	Failover string `yaml:"failover" default:"auto" enum:"auto|true|false" doc:"Whether standbys synchronise the slot. auto: on PostgreSQL 17 and later."`
+	Adopt    bool   `yaml:"adopt" default:"false" doc:"At the first start, take over the slot of this name where a stopped Debezium left it: no snapshot, and the next record is the one that it would have written. kafka.partitioner is then debezium by default."`
 }
 
 type publicationSettings struct {
-	Name   string `yaml:"name" default:"tailrace_<name>" derive:"identifier" doc:"A list of the matching tables. In the default, what an unquoted name cannot hold becomes an underscore."`
-	Create bool   `yaml:"create" default:"true" doc:"Create the publication, and add tables as they appear. One that is FOR ALL TABLES is used as it is."`
+	Name    string `yaml:"name" default:"tailrace_<name>" derive:"identifier" doc:"A list of the matching tables. In the default, what an unquoted name cannot hold becomes an underscore."`
+	Create  bool   `yaml:"create" default:"true" doc:"Create the publication, and add tables as they appear. One that is FOR ALL TABLES is used as it is."`
+	ViaRoot bool   `yaml:"via_root" default:"false" doc:"Create the publication so that changes of partitions come under the name of their partitioned table (publish_via_partition_root)."`
 }
 
 type tableSettings struct {
-	Include   []string                 `yaml:"include" default:"[\"*.*\"]" doc:"Patterns schema.table, where * stands for any text. The system's schemas are never included."`
+	Include   []string                 `yaml:"include" default:"[\"*.*\"]" doc:"Patterns schema.table, where * stands for any text; or /…/, a regular expression (RE2) that the whole of schema.table has to match. The system's schemas are never included."`
 	Exclude   []string                 `yaml:"exclude" default:"[]" doc:"Patterns of tables to leave out."`
-	Overrides map[string]tableOverride `yaml:"overrides" key:"schema.table" doc:"Settings of single tables."`
+	Skip      []string                 `yaml:"skip" default:"[]" enum:"c|u|d" doc:"Operations that are not published: c creates, u updates, d deletes. Rows of a snapshot are."`
+	Overrides map[string]tableOverride `yaml:"overrides" key:"schema.table" doc:"Settings of single tables, by name or pattern. All entries that fit a table count: patterns in the order of their texts, then the name, and a later one wins. A partition goes by its own name unless via_root is on."`
 }
 
 type tableOverride struct {
-	Key     []string       `yaml:"key" doc:"Columns of the record key, in this order, instead of the primary key."`
-	Columns columnSettings `yaml:"columns" doc:"Which columns are published."`
-	Mask    map[string]any `yaml:"mask" key:"column" doc:"How the values of a column are masked, hashed or truncated."`
-	Where   string         `yaml:"where" doc:"Condition in SQL that a row has to meet, as in CREATE PUBLICATION … WHERE."`
-	Topic   string         `yaml:"topic" doc:"Topic instead of <name>.<schema>.<table>."`
+	Key     []string                `yaml:"key" doc:"Columns of the record key, in this order, instead of the primary key."`
+	Columns columnSettings          `yaml:"columns" doc:"Which columns are published."`
+	Mask    map[string]maskSettings `yaml:"mask" key:"column" oneof:"true" doc:"How the values of a column are masked, by the column's name, or by a pattern, which is about columns of characters only. Dead letters and logs are masked too."`
+	Where   string                  `yaml:"where" doc:"Condition in SQL that a row has to meet, as in CREATE PUBLICATION … WHERE (PostgreSQL 15 and later)."`
+	Topic   string                  `yaml:"topic" doc:"Topic instead of <name>.<schema>.<table>."`
 }
 
 type columnSettings struct {
-	Include []string `yaml:"include" doc:"The only columns that are published."`
+	Include []string `yaml:"include" doc:"The only columns that are published: names, or patterns with * or /…/."`
 	Exclude []string `yaml:"exclude" doc:"Columns that are not published."`
+}
+
+// maskSettings is a choice of one.
+type maskSettings struct {
+	Asterisks    *int                  `yaml:"asterisks" min:"0" max:"1000000" unit:"characters" doc:"As many asterisks in place of each value, and of NULL."`
+	Truncate     *int                  `yaml:"truncate" min:"0" max:"1000000000" unit:"characters" doc:"The beginning of each value; of bytea, in bytes."`
+	Hash         *hashSettings         `yaml:"hash" doc:"HMAC-SHA-256 of each value, in hexadecimal, cut to the column's length."`
+	HashDebezium *debeziumHashSettings `yaml:"hash_debezium" doc:"The hash that Debezium writes, for consumers that have such hashes; it keeps no secret of who knows the salt."`
+}
+
+type hashSettings struct {
+	KeyFile string `yaml:"key_file" required:"true" doc:"File that holds the secret key, of at least 16 characters."`
+}
+
+type debeziumHashSettings struct {
+	Algorithm string `yaml:"algorithm" default:"SHA-256" enum:"MD5|SHA-1|SHA-224|SHA-256|SHA-384|SHA-512" doc:"The digest."`
+	Salt      string `yaml:"salt" required:"true" secret:"true" doc:"What is put before each value."`
+	Version   int    `yaml:"version" default:"2" min:"1" max:"2" doc:"1 for column.mask.hash.…, 2 for column.mask.hash.v2.…"`
 }
 
 type kafkaSettings struct {
@@ -73,7 +94,7 @@ type kafkaSettings struct {
 	SASL         saslSettings  `yaml:"sasl" doc:"SASL is on as soon as a mechanism is set."`
 	Topics       topicSettings `yaml:"topics" doc:"The data topics."`
 	Compression  string        `yaml:"compression" default:"lz4" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of the batches."`
-	Partitioner  string        `yaml:"partitioner" default:"key_body" enum:"key_body|debezium" doc:"key_body hashes the Avro key without the schema id, so that a new schema moves no row to another partition. debezium hashes all key bytes."`
+	Partitioner  string        `yaml:"partitioner" default:"key_body" enum:"key_body|debezium" doc:"key_body hashes the Avro key without the schema id, so that a new schema moves no row to another partition. debezium hashes all key bytes; it is the default with slot.adopt."`
 	SingleBroker bool          `yaml:"single_broker" default:"false" doc:"Accept topics with fewer than three replicas."`
 }
 
@@ -93,7 +114,7 @@ type topicSettings struct {
 type registrySettings struct {
 	URL            string `yaml:"url" required:"true" example:"http://127.0.0.1:8081" doc:"URL of the registry; a comma-separated list fails over."`
 	AutoRegister   bool   `yaml:"auto_register" default:"true" doc:"Register schemas. Otherwise they have to be there."`
-	Subject        string `yaml:"subject" default:"topic" enum:"topic" doc:"How subjects are named: <topic>-key and <topic>-value."`
+	Subject        string `yaml:"subject" default:"topic" enum:"topic|record|topic_record" doc:"How subjects are named: <topic>-key and <topic>-value, the record's full name, or both with a dash between."`
 	Username       string `yaml:"username" default:"" doc:"User of HTTP basic authentication."`
 	PasswordFile   string `yaml:"password_file" default:"" doc:"File that holds the password; read at each request."`
 	OnIncompatible string `yaml:"on_incompatible" default:"stop" enum:"stop|dead_letter|force" doc:"What follows when the registry refuses a table's new schema: stop, dead-letter its rows, or go on in a new topic version."`
@@ -106,30 +127,33 @@ type snapshotSettings struct {
 }
 
 type formatSettings struct {
-	Compat              string `yaml:"compat" default:"none" enum:"none|debezium" doc:"debezium makes Debezium's choices of form, never its losses."`
-	Names               string `yaml:"names" default:"avro" enum:"avro|avro_unicode|none" doc:"What becomes of names that Avro refuses: an underscore, an escape, or nothing."`
-	Decimal             string `yaml:"decimal" default:"precise" enum:"precise|string|double" doc:"Form of numeric and money."`
-	Time                string `yaml:"time" default:"adaptive" enum:"adaptive|adaptive_time_microseconds|connect|isostring|microseconds|nanoseconds|structured" doc:"Form of dates and times."`
-	Binary              string `yaml:"binary" default:"bytes" enum:"bytes|base64|base64-url-safe|hex" doc:"Form of bytea."`
-	Nonfinite           string `yaml:"nonfinite" default:"dead_letter" enum:"dead_letter|fail|null|string" doc:"NaN and infinities that a decimal, infinite intervals that a number cannot hold."`
-	Unknown             string `yaml:"unknown" default:"text" enum:"text|bytes|drop" doc:"Columns of types that have no form of their own."`
-	Placeholder         string `yaml:"placeholder" default:"__debezium_unavailable_value" doc:"Stands for values that the WAL does not carry."`
-	ContextHeaders      bool   `yaml:"context_headers" default:"true" doc:"Write Debezium's __debezium.context.* headers."`
-	MoneyDigits         int    `yaml:"money_digits" default:"2" min:"0" max:"9" unit:"digits" doc:"Fraction digits of money."`
-	Interval            string `yaml:"interval" default:"numeric" enum:"numeric|string" doc:"Form of interval: microseconds with average months, or ISO 8601."`
-	Hstore              string `yaml:"hstore" default:"json" enum:"json|map" doc:"Form of hstore."`
-	Tombstones          bool   `yaml:"tombstones" default:"true" doc:"Follow each delete with a record without value, for compacted topics."`
-	TransactionMetadata bool   `yaml:"transaction_metadata" default:"false" doc:"Publish BEGIN and END to <name>.transaction, and number the changes of a transaction."`
-	Truncate            bool   `yaml:"truncate" default:"false" doc:"Publish TRUNCATE, to every partition of the table's topic."`
+	Compat              string        `yaml:"compat" default:"none" enum:"none|debezium" doc:"debezium makes Debezium's choices of form, never its losses; nonfinite is then null by default, or fail, and unknown drop, or bytes."`
+	Names               string        `yaml:"names" default:"avro" enum:"avro|avro_unicode|none" doc:"What becomes of names that Avro refuses: an underscore, an escape, or nothing."`
+	Decimal             string        `yaml:"decimal" default:"precise" enum:"precise|string|double" doc:"Form of numeric and money."`
+	Time                string        `yaml:"time" default:"adaptive" enum:"adaptive|adaptive_time_microseconds|connect|isostring|microseconds|nanoseconds|structured" doc:"Form of dates and times."`
+	Binary              string        `yaml:"binary" default:"bytes" enum:"bytes|base64|base64-url-safe|hex" doc:"Form of bytea."`
+	Nonfinite           string        `yaml:"nonfinite" default:"dead_letter" enum:"dead_letter|fail|null|string" doc:"NaN and infinities that a decimal, infinite intervals that a number cannot hold."`
+	Unknown             string        `yaml:"unknown" default:"text" enum:"text|bytes|drop" doc:"Columns of types that have no form of their own."`
+	Placeholder         string        `yaml:"placeholder" default:"__debezium_unavailable_value" doc:"Stands for values that the WAL does not carry."`
+	ContextHeaders      bool          `yaml:"context_headers" default:"true" doc:"Write Debezium's __debezium.context.* headers."`
+	MoneyDigits         int           `yaml:"money_digits" default:"2" min:"0" max:"9" unit:"digits" doc:"Fraction digits of money."`
+	Interval            string        `yaml:"interval" default:"numeric" enum:"numeric|string" doc:"Form of interval: microseconds with average months, or ISO 8601."`
+	Hstore              string        `yaml:"hstore" default:"json" enum:"json|map" doc:"Form of hstore."`
+	Tombstones          bool          `yaml:"tombstones" default:"true" doc:"Follow each delete with a record without value, for compacted topics."`
+	TransactionMetadata bool          `yaml:"transaction_metadata" default:"false" doc:"Publish BEGIN and END to <name>.transaction, and number the changes of a transaction."`
+	Truncate            bool          `yaml:"truncate" default:"false" doc:"Publish TRUNCATE, to every partition of the table's topic; under compat: debezium to one."`
+	SourceTypes         []string      `yaml:"source_types" default:"[]" doc:"Columns, as patterns schema.table.column, whose PostgreSQL type stands in connect.parameters of their field, as Debezium's column.propagate.source.type has it."`
+	SourceDatatypes     []string      `yaml:"source_datatypes" default:"[]" doc:"The same by type: patterns schema.table.type, as in *.*.numeric; a serial column has the type serial."`
+	XMin                time.Duration `yaml:"xmin" default:"0s" doc:"How often source.xmin is read; 0s: it is null."`
 }
 
 type heartbeatSettings struct {
-	Interval time.Duration `yaml:"interval" default:"10s" doc:"Time between heartbeats; 0s is none."`
-	Topic    bool          `yaml:"topic" default:"false" doc:"Publish heartbeats to __debezium-heartbeat.<name>."`
+	Interval time.Duration `yaml:"interval" default:"10s" doc:"Time between heartbeats; 0s is none. Each is a logical message with the prefix tailrace.heartbeat, some hundred bytes of WAL; how long it takes to come back durable is a metric. None is written where the server is a standby."`
+	Topic    bool          `yaml:"topic" default:"false" doc:"Publish records to __debezium-heartbeat.<name>, one for each interval."`
 }
 
 type messageSettings struct {
-	Include []string `yaml:"include" default:"[\"*\"]" doc:"Prefixes of logical messages to publish, where * stands for any text."`
+	Include []string `yaml:"include" default:"[\"*\"]" doc:"Prefixes of logical messages to publish to <name>.message, where * stands for any text; or /…/, a regular expression that the whole prefix has to match."`
 	Exclude []string `yaml:"exclude" default:"[]" doc:"Prefixes to leave out."`
 }
 

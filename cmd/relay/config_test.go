@@ -22,11 +22,12 @@ const documented = `
 postgres:
   url: postgres://tailrace@127.0.0.1:5432/shop
   password_file: ""
-  slot:        {name: tailrace_shop, create: true, failover: auto}
-  publication: {name: tailrace_shop, create: true}
+  slot:        {name: tailrace_shop, create: true, failover: auto, adopt: false}
+  publication: {name: tailrace_shop, create: true, via_root: false}
 tables:
   include: ["*.*"]
   exclude: []
+  skip: []
   overrides: {}
 name: shop
 kafka:
@@ -57,6 +58,9 @@ format:
   tombstones: true
   transaction_metadata: false
   truncate: false
+  source_types: []
+  source_datatypes: []
+  xmin: 0s
 heartbeat: {interval: 10s, topic: false}
 messages: {include: ["*"], exclude: []}
 outbox: {}
@@ -93,10 +97,19 @@ kafka:
   brokers: ["no port"]
   sasl: {username: u}
   topics: {partitions: 0, replication_factor: 0}
-registry: {url: ftp://x}
-tables: {include: [orders]}
+registry: {url: "ftp://x", on_incompatible: dead_letter}
+tables:
+  include: [orders, "/(/"]
+  skip: [c, x, c]
+  overrides:
+    public.*:
+      key: [a, "", a]
+      mask: {a: {}, b: {asterisks: -1}, c: {hash: {}}, d: {hash_debezium: {algorithm: CRC, salt: s}}, "/(/": {truncate: 1, asterisks: 1}}
 max_row: 2GB
 wal: {warn: 5GiB, max: 1GiB}
+messages: {include: ["/[/"]}
+format: {source_types: ["/[/"], nonfinite: fail}
+heartbeat: {topic: true, interval: 0s}
 ops: {listen: "9464"}
 `)
 	r := command(t, nil, "relay", "config", "show", "-c", file)
@@ -113,9 +126,23 @@ ops: {listen: "9464"}
 		":9:24: kafka.topics.partitions: want a value from 1 to 10000, found \"0\"",
 		"kafka.topics.replication_factor: want -1",
 		"registry.url: want http://host:port",
-		":11:20: tables.include[0]: want schema.table, such as public.orders",
-		":12:10: max_row: want a size in B, KiB",
-		":13:13: wal.warn: want at most wal.max",
+		"registry.on_incompatible: want stop or force beside format.nonfinite: fail",
+		":12:13: tables.include[0]: want schema.table, such as public.orders",
+		"tables.include[1]: want a regular expression (RE2) between the slashes",
+		`tables.skip[1]: want c, u or d, found "x"`,
+		"tables.skip[2]: c is given twice",
+		"tables.overrides.public.*.key[1]: want a column",
+		`tables.overrides.public.*.key[2]: column "a" is given twice`,
+		"tables.overrides.public.*.mask.a: want exactly one of asterisks, truncate, hash, hash_debezium, found none",
+		"tables.overrides.public.*.mask.b.asterisks: want a value from 0 to 1000000",
+		"tables.overrides.public.*.mask.c.hash.key_file: is required",
+		"tables.overrides.public.*.mask.d.hash_debezium.algorithm: want MD5, SHA-1",
+		"tables.overrides.public.*.mask./(/: want exactly one of asterisks, truncate, hash, hash_debezium, found asterisks and truncate",
+		":18:10: max_row: want a size in B, KiB",
+		":19:13: wal.warn: want at most wal.max",
+		"messages.include[0]: want a regular expression",
+		"format.source_types[0]: want a regular expression",
+		"heartbeat.interval: want more than 0s beside heartbeat.topic",
 		"ops.listen: want host:port",
 	} {
 		if !strings.Contains(r.err, want) {
@@ -143,6 +170,31 @@ func TestShowHidesSecretsAndIsReadBack(t *testing.T) {
 	unset := command(t, nil, "relay", "config", "show", "-c", file)
 	if unset.code != 2 || !strings.Contains(unset.err, "the environment has no PW") {
 		t.Errorf("exit %d: %s", unset.code, unset.err)
+	}
+}
+
+// TestOverridesAreShownAndReadBack: patterns are odd keys, and a salt is a secret.
+func TestOverridesAreShownAndReadBack(t *testing.T) {
+	t.Parallel()
+	const overrides = `tables:
+  overrides:
+    "*.*": {mask: {"/(?i).*mail/": {asterisks: 0}, 'a: b': {truncate: 3}}}
+    '/public\.t[0-9]+/': {key: [id], mask: {h: {hash_debezium: {salt: hunter2, version: 1}}, k: {hash: {key_file: /run/key}}}, where: "a > 'x'"}
+`
+	show := func(text string) result {
+		t.Helper()
+		r := command(t, nil, "relay", "config", "show", "-c", write(t, "relay.yaml", text))
+		if r.code != 0 {
+			t.Fatalf("exit %d: %s\n%s", r.code, r.err, text)
+		}
+		return r
+	}
+	first := show(minimal + overrides)
+	if strings.Contains(first.out, "hunter2") || !strings.Contains(first.out, "algorithm: SHA-256") || !strings.Contains(first.out, "asterisks: 0") || strings.Contains(first.out, "truncate: 0") {
+		t.Error(first.out)
+	}
+	if again := show(first.out); again.out != first.out {
+		t.Errorf("shown\n%s\nread back and shown\n%s", first.out, again.out)
 	}
 }
 
@@ -175,7 +227,7 @@ func TestWrongUseEndsWithTwo(t *testing.T) {
 
 func TestHelpHasAnExample(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{}, {"run"}, {"check"}, {"status"}, {"tail"}, {"config"}, {"config", "show"}, {"config", "reference"}, {"version"}} {
+	for _, args := range [][]string{{}, {"run"}, {"check"}, {"status"}, {"tail"}, {"schema"}, {"schema", "show"}, {"schema", "check"}, {"schema", "diff"}, {"import"}, {"config"}, {"config", "show"}, {"config", "reference"}, {"version"}} {
 		r := command(t, nil, "relay", append(args, "--help")...)
 		if r.code != 0 || !strings.Contains(r.out, "Examples:\n  relay") {
 			t.Errorf("relay %v --help: exit %d\n%s", args, r.code, r.out)

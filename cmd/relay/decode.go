@@ -20,18 +20,23 @@ type schemas interface {
 // shown is one record as tail -o json prints it; the names are public. A
 // tombstone has no op.
 type shown struct {
-	Topic     string            `json:"topic"`
-	Partition int32             `json:"partition"`
-	Offset    int64             `json:"offset"`
-	Pos       *string           `json:"pos"`
-	Op        *string           `json:"op"`
-	Key       json.RawMessage   `json:"key"`
-	Before    json.RawMessage   `json:"before"`
-	After     json.RawMessage   `json:"after"`
-	Source    json.RawMessage   `json:"source"`
-	Headers   map[string]string `json:"headers"`
-	Timestamp int64             `json:"timestamp"` // milliseconds since 1970-01-01 UTC
-	Error     string            `json:"error,omitempty"`
+	Topic     string          `json:"topic"`
+	Partition int32           `json:"partition"`
+	Offset    int64           `json:"offset"`
+	Pos       *string         `json:"pos"`
+	Op        *string         `json:"op"`
+	Key       json.RawMessage `json:"key"`
+	Before    json.RawMessage `json:"before"`
+	After     json.RawMessage `json:"after"`
+	Source    json.RawMessage `json:"source"`
+	// Transaction is the block of that name, of records that have one.
+	Transaction json.RawMessage   `json:"transaction,omitempty"`
+	Headers     map[string]string `json:"headers"`
+	Timestamp   int64             `json:"timestamp"` // milliseconds since 1970-01-01 UTC
+	// Column and Reason are those of a dead letter.
+	Column string `json:"column,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	Error  string `json:"error,omitempty"`
 }
 
 // decoder turns records into what people read. It is not safe for concurrent
@@ -75,15 +80,20 @@ func (s *shown) envelope(value json.RawMessage) {
 		return
 	}
 	var e struct {
-		Before, After, Source json.RawMessage
-		Op                    *string
-		Message               json.RawMessage
+		Before, After, Source, Transaction json.RawMessage
+		Op                                 *string
+		Message                            json.RawMessage
+		Column, Reason                     string
 	}
 	if json.Unmarshal(value, &e) != nil || e.Op == nil && e.Source == nil {
 		s.After = value
 		return
 	}
 	s.Op, s.Before, s.After, s.Source = e.Op, e.Before, e.After, e.Source
+	s.Column, s.Reason = e.Column, e.Reason
+	if !isNull(e.Transaction) {
+		s.Transaction = e.Transaction
+	}
 	if e.Message != nil {
 		s.After = e.Message
 	}

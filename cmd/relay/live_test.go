@@ -68,6 +68,26 @@ func TestCheckOfTables(t *testing.T) {
 	}
 }
 
+// TestCheckOfOverrides: what does not fit a table is found before a relay runs.
+func TestCheckOfOverrides(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, `tables:
+  overrides:
+    public.orders: {key: [nope]}
+    public.people: {mask: {born: {asterisks: 3}}, where: "secret = 1"}
+    public.pets: {columns: {exclude: [id]}}
+`)
+	w.sql(t, "CREATE TABLE orders (id int PRIMARY KEY)", "CREATE TABLE people (id int PRIMARY KEY, born date, secret int)", "CREATE TABLE pets (id int PRIMARY KEY)")
+	found, code := w.findings(t)
+	if code != 4 || !has(found, "overrides", cdc.LevelError, `names column "nope"`) || !has(found, "overrides", cdc.LevelError, "table public.pets") ||
+		!has(found, "mask", cdc.LevelError, `column "born" is of type date`) || !has(found, "row_filter", cdc.LevelError, "replica identity") {
+		t.Errorf("exit %d: %+v", code, found)
+	}
+	if r := w.relay(t, "schema", "check", "public.pets"); r.code != 4 || !strings.Contains(r.out, "table public.pets") {
+		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
+	}
+}
+
 func TestCheckOfARoleWithoutPrivileges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
@@ -264,4 +284,17 @@ func TestTailFollowsUntilStopped(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("stopped by Ctrl-C: %v", err)
 	}
+}
+
+// TestAPublicationOfOthersIsNotRefusedForWhatItDoes: a table without replica
+// identity is not put into a publication, because its application could not delete
+// rows any more. One that stands in a publication which the relay leaves alone is
+// no reason to stay away.
+func TestAPublicationOfOthersIsNotRefusedForWhatItDoes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "postgres: {publication: {name: others, create: false}}\n")
+	w.begin(t, "CREATE TABLE blind (id int PRIMARY KEY)", "ALTER TABLE blind REPLICA IDENTITY NOTHING", "CREATE PUBLICATION others FOR ALL TABLES")
+	w.sql(t, "INSERT INTO blind VALUES (1)")
+	w.stream(t)
+	w.expect(t, "public.blind", `c {"id":1} null {"id":1}`)
 }

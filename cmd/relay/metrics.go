@@ -16,6 +16,7 @@ type metrics struct {
 	deadLetters *prometheus.CounterVec
 	fallbacks   *prometheus.CounterVec
 	commitToAck prometheus.Histogram
+	heartbeat   prometheus.Histogram
 }
 
 // states are the values of the label state.
@@ -25,7 +26,7 @@ func newMetrics(reg prometheus.Registerer, s *status) *metrics {
 	m := &metrics{
 		status: s,
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "tailrace_relay_changes_total", Help: "Changes that are durable in the log, by table and operation: r c u d.",
+			Name: "tailrace_relay_changes_total", Help: "Changes that are durable in the log, by table and operation: r c u d t m.",
 		}, []string{"table", "op"}),
 		filtered: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "tailrace_relay_filtered_total", Help: "Changes that were read and not published, by reason.",
@@ -40,8 +41,12 @@ func newMetrics(reg prometheus.Registerer, s *status) *metrics {
 			Name: "tailrace_relay_commit_to_ack_seconds", Help: "From the commit in PostgreSQL to its changes being durable in the log.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 20),
 		}),
+		heartbeat: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "tailrace_relay_heartbeat_seconds", Help: "From a heartbeat being written into PostgreSQL's WAL to it being durable in the log: how far behind the whole line is.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 20),
+		}),
 	}
-	reg.MustRegister(m.changes, m.filtered, m.deadLetters, m.fallbacks, m.commitToAck)
+	reg.MustRegister(m.changes, m.filtered, m.deadLetters, m.fallbacks, m.commitToAck, m.heartbeat)
 	gauge := func(name, help string, f func(report) float64) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return f(s.report()) }))
 	}
@@ -76,6 +81,9 @@ func (m *metrics) DeadLetter(reason string) { m.deadLetters.WithLabelValues(reas
 
 // CommitToAck observes one source transaction.
 func (m *metrics) CommitToAck(d time.Duration) { m.commitToAck.Observe(d.Seconds()) }
+
+// Heartbeat observes a probe of the whole line.
+func (m *metrics) Heartbeat(sent time.Time) { m.heartbeat.Observe(time.Since(sent).Seconds()) }
 
 // Confirmed notes what the server was told.
 func (m *metrics) Confirmed(lsn cdc.LSN) { m.status.confirm(lsn) }

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tailrace/tailrace/internal/config"
@@ -20,6 +23,25 @@ func TestPageOfTheConfiguration(t *testing.T) {
 	marks := docsgen.Refused(t, s, s.available)
 	docsgen.Unread(t, marks, "settings", "validate.go", "available.go")
 	docsgen.Section(t, "docs/relay-configuration.md", "keys", marks.Apply(t, config.ReferenceMarkdown(s)))
+}
+
+// TestExamplesOfThePageAreValid reads what the page shows as YAML.
+func TestExamplesOfThePageAreValid(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "relay-configuration.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.Split(string(page), "```yaml\n")[1:]
+	for _, block := range blocks {
+		text, _, _ := strings.Cut(block, "```")
+		if _, err := config.Parse("page.yaml", []byte(minimal+text), &settings{}); err != nil {
+			t.Errorf("%v\n%s", err, text)
+		}
+	}
+	if len(blocks) == 0 {
+		t.Error("no example was found")
+	}
 }
 
 func TestPageOfTheMetrics(t *testing.T) {

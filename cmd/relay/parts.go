@@ -22,12 +22,13 @@ import (
 // This file turns the configuration's sections into the configurations of the
 // parts, one method each.
 
-func (s *settings) postgresConfig(log *slog.Logger) postgres.Config {
+// postgresConfig is how the database is read; book is s's.
+func (s *settings) postgresConfig(log *slog.Logger, book *ruleBook) postgres.Config {
 	p := &s.Postgres
 	return postgres.Config{
 		URL: p.URL, Password: p.password(), Slot: p.Slot.Name, Failover: p.Slot.Failover != "false",
-		Publication: p.Publication.Name, CreatePublication: p.Publication.Create,
-		Include: s.Tables.Include, Exclude: s.Tables.Exclude, MaxRow: int(s.MaxRow), Logger: log,
+		Publication: p.Publication.Name, CreatePublication: p.Publication.Create, PublishViaRoot: p.Publication.ViaRoot, Adopt: p.Slot.Adopt,
+		Include: s.Tables.Include, Exclude: s.Tables.Exclude, Where: book.where, Rules: book.rules, MaxRow: int(s.MaxRow), Logger: log,
 	}
 }
 
@@ -88,25 +89,75 @@ func (s *settings) schemaSettings() schema.Settings {
 	return schema.Settings{
 		Name: s.Name, Version: ops.Version, Compat: f.Compat == "debezium", Placeholder: f.Placeholder,
 		Names: f.Names, Nonfinite: f.Nonfinite, Decimal: f.Decimal, Time: f.Time, Binary: f.Binary, Unknown: f.Unknown,
+		Interval: f.Interval, Hstore: f.Hstore, MoneyDigits: f.MoneyDigits, SourceTypes: f.sourceTypes(), Subject: s.Registry.Subject,
 	}
 }
 
-func (s *settings) relayConfig() cdc.Config {
-	c := cdc.Config{
-		Name: s.Name, Topic: s.topic, Tombstones: s.Format.Tombstones,
-		MaxRow: int(s.MaxRow), DeadLetter: s.DeadLetter.Topic, Limits: cdc.DefaultLimits(),
+// sourceTypes chooses the columns whose PostgreSQL type stands in the schema; nil
+// is none.
+func (f *formatSettings) sourceTypes() func(*cdc.Table, *cdc.Column) bool {
+	none := func(int, error) {} // what is wrong with one, Validate has told
+	columns, types := newPatterns(f.SourceTypes, none), newPatterns(f.SourceDatatypes, none)
+	if len(columns)+len(types) == 0 {
+		return nil
 	}
-	if s.Format.Nonfinite == "fail" {
+	return func(t *cdc.Table, c *cdc.Column) bool {
+		return columns.fit(t.String()+"."+c.Name) || types.fit(t.String()+"."+typeName(c))
+	}
+}
+
+// typeName is the type's name as Debezium has it: a serial column's is serial.
+func typeName(c *cdc.Column) string {
+	if strings.HasPrefix(c.Default, "nextval(") {
+		switch c.Type.Name {
+		case "int2":
+			return "smallserial"
+		case "int4":
+			return "serial"
+		case "int8":
+			return "bigserial"
+		}
+	}
+	return c.Type.Name
+}
+
+// relayConfig is what the loop needs to know; book is s's.
+func (s *settings) relayConfig(book *ruleBook) cdc.Config {
+	f := &s.Format
+	c := cdc.Config{
+		Name: s.Name, Topic: func(t *cdc.Table) string { return s.topic(book, t) }, Rules: book.rules,
+		Tombstones: f.Tombstones, Skip: strings.Join(s.Tables.Skip, ""), Truncates: f.Truncate,
+		MaxRow: int(s.MaxRow), DeadLetter: s.DeadLetter.Topic, Limits: cdc.DefaultLimits(),
+		Debezium: f.Compat == "debezium", WholeKey: s.Kafka.Partitioner == "debezium",
+		Messages: s.Messages.published(), Transactions: f.TransactionMetadata,
+	}
+	if s.Heartbeat.Topic {
+		c.Heartbeat = s.Heartbeat.Interval
+	}
+	if f.Nonfinite == "fail" {
 		c.DeadLetter = ""
+	}
+	switch s.Registry.OnIncompatible {
+	case "dead_letter":
+		c.OnIncompatible = cdc.IncompatibleDeadLetter
+	case "force":
+		c.OnIncompatible = cdc.IncompatibleForce
 	}
 	return c
 }
 
+// published tells of a logical message's prefix whether it is published.
+func (m *messageSettings) published() func(prefix string) bool {
+	none := func(int, error) {} // what is wrong with one, Validate has told
+	include, exclude := newPatterns(m.Include, none), newPatterns(m.Exclude, none)
+	return func(prefix string) bool { return include.fit(prefix) && !exclude.fit(prefix) }
+}
+
 // topic is where a table's records go. Characters that Kafka refuses in a topic's
 // name become underscores, as in Debezium.
-func (s *settings) topic(t *cdc.Table) string {
-	if o := s.Tables.Overrides[t.String()]; o.Topic != "" {
-		return o.Topic
+func (s *settings) topic(book *ruleBook, t *cdc.Table) string {
+	if m := book.merged(t.String()); m.topic != "" {
+		return m.topic
 	}
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -18,9 +19,11 @@ type recordPrinter struct {
 	prefix  string   // of the data topics: <name>.
 	columns []string // of the header that was printed last
 	widths  []int
+
+	heartbeats string // their topic
 }
 
-var opColors = map[string]string{"c": ops.Green, "r": ops.Green, "d": ops.Red, "u": ops.Yellow}
+var opColors = map[string]string{"c": ops.Green, "r": ops.Green, "d": ops.Red, "u": ops.Yellow, "t": ops.Red}
 
 func (p *recordPrinter) print(s *shown) error {
 	if p.out.JSON {
@@ -33,25 +36,63 @@ func (p *recordPrinter) print(s *shown) error {
 	if s.Op != nil {
 		op = *s.Op
 	}
-	row := s.After
-	if isNull(row) {
-		row = s.Before
-	}
-	if isNull(row) {
-		row = s.Key
-	}
+	row := s.row()
 	if p.table {
 		return p.columnar(pos, op, s, row)
 	}
-	line := pos + "  " + p.out.Paint(opColors[op], op) + "  " + p.name(s) + "  " + brief(row)
+	line := pos + "  " + p.out.Paint(opColors[op], op) + "  " + p.name(s)
+	if op != "t" { // a truncate has no row
+		line += "  " + brief(row)
+	}
+	if s.Reason != "" {
+		line += "  " + p.out.Paint(ops.Red, "("+s.Column+": "+s.Reason+")")
+	}
 	if s.Error != "" {
 		line += "  " + p.out.Paint(ops.Red, "("+s.Error+")")
 	}
 	return p.out.Text("%s\n", line)
 }
 
+// row is what a person wants to see of a record: the new row, else the old one,
+// else the key. The content of a logical message is shown as text where it is one.
+func (s *shown) row() json.RawMessage {
+	switch {
+	case s.Op != nil && *s.Op == "m":
+		return readableContent(s.After)
+	case !isNull(s.After):
+		return s.After
+	case !isNull(s.Before):
+		return s.Before
+	}
+	return s.Key
+}
+
+func readableContent(message json.RawMessage) json.RawMessage {
+	var m struct {
+		Prefix  string `json:"prefix"`
+		Content string `json:"content"`
+	}
+	if json.Unmarshal(message, &m) != nil {
+		return message
+	}
+	digits, isBytes := strings.CutPrefix(m.Content, `\x`)
+	content, err := hex.DecodeString(digits)
+	if !isBytes || err != nil || !utf8.Valid(content) {
+		return message
+	}
+	m.Content = string(content)
+	text, err := json.Marshal(m)
+	if err != nil {
+		return message
+	}
+	return text
+}
+
 // name is the table as the record says it, else as its topic does.
 func (p *recordPrinter) name(s *shown) string {
+	if s.Topic == p.heartbeats {
+		return "heartbeat"
+	}
 	var source struct{ Schema, Table string }
 	if json.Unmarshal(s.Source, &source) == nil && source.Table != "" {
 		return source.Schema + "." + source.Table

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -46,6 +44,10 @@ code 3 instead).`,
 // run1 wires one relay: configuration to parts, parts to the supervisor, and the
 // page for operators beside it.
 func run1(ctx context.Context, s *settings, log *slog.Logger) error {
+	book, err := s.ruleBook()
+	if err != nil {
+		return ops.Usage(err)
+	}
 	state := newStatus()
 	reg := ops.NewRegistry("relay")
 	m := newMetrics(reg, state)
@@ -57,19 +59,25 @@ func run1(ctx context.Context, s *settings, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	probe, err := kafka.NewProbe(connection)
+	broker, err := kafka.NewProbe(connection)
 	if err != nil {
 		return err
 	}
-	defer probe.Close()
+	defer broker.Close()
 
+	publisher := s.publisherConfig(connection)
+	if s.Postgres.Slot.Adopt {
+		left := newDecoder(schemas)
+		publisher.Adopt = kafka.AdoptConfig{Also: s.ownTopics(), Decode: func(value []byte) (cdc.Adopted, error) { return left.adopted(ctx, value) }}
+	}
 	sup := &supervisor{
-		postgres:  s.postgresConfig(log),
-		kafka:     s.publisherConfig(connection),
+		postgres:  s.postgresConfig(log, book),
+		kafka:     publisher,
 		settings:  s.schemaSettings(),
-		relay:     s.relayConfig(),
+		relay:     s.relayConfig(book),
 		snapshot:  snapshotMode{tables: s.Snapshot.Mode != "never", only: s.Snapshot.Mode == "only"},
 		create:    s.Postgres.Slot.Create,
+		adopt:     s.Postgres.Slot.Adopt,
 		exit:      s.OnStop == "exit",
 		registrar: patient{client: schemas, register: s.Registry.AutoRegister, status: state, log: ops.NewRepeats(log)},
 		status:    state,
@@ -80,8 +88,16 @@ func run1(ctx context.Context, s *settings, log *slog.Logger) error {
 	}
 	observe := &watch{
 		postgres: sup.postgres, status: state, closing: sup.end, log: log,
-		warn: int64(s.WAL.Warn), repeats: ops.NewRepeats(log),
-		ping: map[string]func(context.Context) error{"Kafka": probe.Ping, "registry": schemas.Ping},
+		warn: int64(s.WAL.Warn), repeats: ops.NewRepeats(log), appeared: sup.appeared,
+		ping: map[string]func(context.Context) error{"Kafka": broker.Ping, "registry": schemas.Ping},
+	}
+	var beside []*probe
+	if s.Heartbeat.Interval > 0 {
+		beside = append(beside, heartbeats(sup.postgres, s.Heartbeat.Interval, state, log))
+	}
+	if s.Format.XMin > 0 {
+		reader, value := xmin(sup.postgres, s.Format.XMin)
+		beside, sup.relay.XMin = append(beside, reader), value
 	}
 	report := func(context.Context) (any, error) {
 		r := state.report()
@@ -102,37 +118,8 @@ func run1(ctx context.Context, s *settings, log *slog.Logger) error {
 		group.Beside(page.Run)
 	}
 	group.Beside(func(ctx context.Context) error { observe.run(ctx); return nil })
-	return group.Main(sup.run)
-}
-
-// patient asks the registry until it answers: away is not a reason to stop.
-type patient struct {
-	client   *registry.Client
-	register bool
-	status   *status
-	log      *ops.Repeats
-}
-
-// Register returns the id of a schema under a subject, once the registry has
-// answered. A refusal is for a person to settle.
-func (p patient) Register(ctx context.Context, subject, text string) (int, error) {
-	var id int
-	err := ops.Retry(ctx, ops.Backoff{}, registry.Transient, func(err error, wait time.Duration) {
-		p.status.depends("registry", err)
-		p.log.Log(ctx, slog.LevelWarn, "registry", "the registry does not answer; rows wait for it",
-			slog.String("subject", subject), slog.String("error", err.Error()), slog.Duration("wait", wait))
-	}, func(ctx context.Context) (err error) {
-		if p.register {
-			id, err = p.client.Register(ctx, subject, text)
-		} else {
-			id, err = p.client.Lookup(ctx, subject, text)
-		}
-		return err
-	})
-	switch {
-	case err == nil || ctx.Err() != nil || registry.Transient(err):
-		return id, err
+	for _, p := range beside {
+		group.Beside(p.run)
 	}
-	return 0, &cdc.StopError{What: fmt.Sprintf("the registry refuses the schema of subject %q", subject), Err: err,
-		Next: "make the change compatible, or change the subject's compatibility level, and start the relay again"}
+	return group.Main(sup.run)
 }

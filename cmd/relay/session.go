@@ -10,12 +10,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/cdc/postgres"
 	"github.com/tailrace/tailrace/internal/ops"
 	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/schema"
-	"github.com/tailrace/tailrace/schema/registry"
 )
 
 // supervisor keeps a relay streaming: each session is one start in the order of
@@ -27,6 +28,7 @@ type supervisor struct {
 	relay     cdc.Config
 	snapshot  snapshotMode
 	create    bool // the slot may be made
+	adopt     bool // a slot that we know nothing of is a Debezium's
 	exit      bool // leave where a person must decide
 	registrar schema.Registrar
 	status    *status
@@ -37,6 +39,16 @@ type supervisor struct {
 	preflight func(context.Context) []cdc.Finding
 	checked   bool                                    // the preflight was asked and found nothing that forbids a start
 	interrupt atomic.Pointer[context.CancelCauseFunc] // ends the session that runs
+	database  atomic.Pointer[postgres.Database]       // of the session that runs
+}
+
+// appeared lists tables that the session which runs has not taken in. Safe for
+// concurrent use.
+func (s *supervisor) appeared(ctx context.Context, conn *pgx.Conn) ([]string, error) {
+	if db := s.database.Load(); db != nil {
+		return db.Appeared(ctx, conn)
+	}
+	return nil, nil
 }
 
 // end ends the session that runs, with a reason. Safe for concurrent use.
@@ -109,6 +121,8 @@ func (s *supervisor) session(parent context.Context) error {
 	}
 	db := postgres.New(s.postgres)
 	defer db.Close()
+	s.database.Store(db)
+	defer s.database.Store(nil)
 	publisher, err := kafka.NewPublisher(s.kafka)
 	if err != nil {
 		return err
@@ -129,7 +143,7 @@ func (s *supervisor) session(parent context.Context) error {
 	}
 	starter := &cdc.Starter{
 		Database: db, Memory: publisher, Slot: s.postgres.Slot, Publication: s.postgres.Publication,
-		Snapshot: s.snapshot.tables, Create: s.create, Nonce: strconv.FormatUint(rand.Uint64(), 16),
+		Snapshot: s.snapshot.tables, Create: s.create, Adopt: s.adopt, Nonce: strconv.FormatUint(rand.Uint64(), 16),
 		State: s.changed, Report: s.status.progress,
 	}
 	stream, err := starter.Start(ctx, r)
@@ -155,6 +169,7 @@ func (s *supervisor) check(ctx context.Context) error {
 	}
 	var wrong, next []string
 	told := true
+	refuse := func(f cdc.Finding) { wrong, next = append(wrong, f.Name+": "+f.What), append(next, f.Remedy) }
 	for _, f := range s.preflight(ctx) {
 		if f.Level != cdc.LevelError {
 			continue
@@ -165,8 +180,14 @@ func (s *supervisor) check(ctx context.Context) error {
 		case "slot", "schema":
 		case "replicas", "min_insync_replicas", "unclean_election":
 			s.log.Warn(f.What, "check", f.Name, "remedy", f.Remedy)
+		case "replica_identity":
+			if s.postgres.CreatePublication && !s.postgres.Adopt {
+				refuse(f)
+			} else { // the publication is as it is, with the relay or without
+				s.log.Warn(f.What, "check", f.Name, "remedy", f.Remedy)
+			}
 		default:
-			wrong, next = append(wrong, f.Name+": "+f.What), append(next, f.Remedy)
+			refuse(f)
 		}
 	}
 	if len(wrong) > 0 {
@@ -202,10 +223,11 @@ type encoder struct {
 // Plan has the schemas of a table accepted and compiles its plan. A schema that
 // the registry refuses is offered again with every column outside the key
 // nullable: the table's facts may have been unknown when an earlier version was
-// published, and a column that was nullable then cannot be NOT NULL now.
+// published, and a column that was nullable then cannot be NOT NULL now. So the
+// text that Debezium registers, under format.compat, is always offered first.
 func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (cdc.Plan, *cdc.Table, error) {
 	plan, err := e.schemas.Plan(ctx, t, topic)
-	var refused *registry.IncompatibleError
+	var refused *cdc.RefusedError
 	if errors.As(err, &refused) && t.Facts {
 		wide := schema.Nullable(t)
 		if again, err := e.schemas.Plan(ctx, wide, topic); err == nil {
@@ -217,7 +239,7 @@ func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (cdc.Plan
 		}
 	}
 	if errors.As(err, &refused) {
-		return nil, nil, &cdc.RefusedError{Subject: refused.Subject, Err: refused}
+		return nil, nil, refused
 	}
 	if err != nil {
 		return nil, nil, err

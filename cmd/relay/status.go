@@ -73,7 +73,7 @@ func (s *settings) slotStatus(ctx context.Context, log *slog.Logger) (report, er
 	}
 	bounded, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	config := s.postgresConfig(log)
+	config := s.postgresConfig(log, &ruleBook{})
 	conn, err := postgres.Connect(bounded, config)
 	if err != nil {
 		return r, fmt.Errorf("%s, and PostgreSQL does not tell either: %w", nobody, err)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/internal/ops"
 	"github.com/tailrace/tailrace/kafka"
 )
@@ -25,9 +26,10 @@ func newTailCommand(g *globals) *cobra.Command {
 		Use:   "tail [TOPIC …]",
 		Short: "Prints decoded records, one line each",
 		Long: `Prints decoded records, one line each: position, operation, table, row. Without TOPIC it reads
-all data topics of the relay. A TOPIC may be the end of a data topic's name: public.orders, orders.
-It follows until it is stopped.`,
-		Example: "  relay tail orders -n 10\n  relay tail --from end --table\n  relay tail shop.public.orders --until-end -o json | jq .after",
+all data topics of the relay. A TOPIC may be the end of a data topic's name: public.orders, orders;
+message, transaction and heartbeat are the topics of logical messages, of transaction boundaries
+and of heartbeats. It follows until it is stopped.`,
+		Example: "  relay tail orders -n 10\n  relay tail message --from end\n  relay tail --from end --table\n  relay tail shop.public.orders --until-end -o json | jq .after",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, topics []string) error {
 			out, err := g.Out()
@@ -70,23 +72,42 @@ func (f *tailFlags) start() (kafka.TailFrom, error) {
 	return kafka.TailFrom{Offset: offset}, nil
 }
 
+// ownTopics are the data topics that do not begin with name.
+func (s *settings) ownTopics() []string {
+	var list []string
+	for _, o := range s.Tables.Overrides {
+		if o.Topic != "" {
+			list = append(list, o.Topic)
+		}
+	}
+	return list
+}
+
+// sideTopics are the topics of what belongs to no table, by a word for each.
+func (s *settings) sideTopics() map[string]string {
+	return map[string]string{
+		"message": cdc.MessageTopic(s.Name), "transaction": cdc.TransactionTopic(s.Name), "heartbeat": cdc.HeartbeatTopic(s.Name),
+	}
+}
+
 func (s *settings) tail(ctx context.Context, c kafka.TailConfig, flags tailFlags, out *ops.Output) error {
 	var err error
 	if c.Config, err = s.kafkaConfig(); err != nil {
 		return err
 	}
 	c.Name = s.Name
-	for _, o := range s.Tables.Overrides {
-		if o.Topic != "" {
-			c.Also = append(c.Also, o.Topic)
+	for i, topic := range c.Topics {
+		if side, ok := s.sideTopics()[topic]; ok {
+			c.Topics[i] = side
 		}
 	}
+	c.Also = s.ownTopics()
 	client, err := s.Registry.shared().Client(nil)
 	if err != nil {
 		return err
 	}
 	decode := newDecoder(client)
-	printer := recordPrinter{out: out, table: flags.table, prefix: s.Name + "."}
+	printer := recordPrinter{out: out, table: flags.table, prefix: s.Name + ".", heartbeats: s.sideTopics()["heartbeat"]}
 	count := 0
 	return kafka.Tail(ctx, c, func(m kafka.Message) error {
 		if err := printer.print(decode.record(ctx, &m)); err != nil {

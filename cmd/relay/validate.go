@@ -2,6 +2,7 @@ package main
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +17,22 @@ var (
 	legalSlot  = regexp.MustCompile(`^[a-z0-9_]+$`)
 )
 
+// Settle follows Debezium where the file asks for its form, or for its place,
+// and says nothing of the key.
+func (s *settings) Settle(given func(string) bool) {
+	if s.Format.Compat == "debezium" {
+		if !given("format.nonfinite") {
+			s.Format.Nonfinite = "null"
+		}
+		if !given("format.unknown") {
+			s.Format.Unknown = "drop"
+		}
+	}
+	if s.Postgres.Slot.Adopt && !given("kafka.partitioner") {
+		s.Kafka.Partitioner = "debezium"
+	}
+}
+
 // Validate holds the rules that are about more than one key, or about more than
 // a key's type.
 func (s *settings) Validate(report config.Report) {
@@ -29,6 +46,21 @@ func (s *settings) Validate(report config.Report) {
 	}
 	if s.Outbox.Table != "" && s.Outbox.Prefix != "" {
 		report("outbox", "want a table or a prefix, found both")
+	}
+	if s.Format.Nonfinite == "fail" && s.Registry.OnIncompatible == "dead_letter" {
+		report("registry.on_incompatible", "want stop or force beside format.nonfinite: fail, which has no dead letters")
+	}
+	if s.Format.Compat == "debezium" {
+		switch s.Format.Nonfinite {
+		case "dead_letter", "string":
+			report("format.nonfinite", "want null or fail beside format.compat: debezium, whose schemas have no other place for it")
+		}
+		if s.Format.Unknown == "text" {
+			report("format.unknown", "want drop or bytes beside format.compat: debezium, which has no text for such types")
+		}
+	}
+	if s.Heartbeat.Topic && s.Heartbeat.Interval == 0 {
+		report("heartbeat.interval", "want more than 0s beside heartbeat.topic: true")
 	}
 	if s.WAL.Max > 0 && s.WAL.Warn > s.WAL.Max {
 		report("wal.warn", "want at most wal.max, which is %s", s.WAL.Max)
@@ -54,23 +86,72 @@ func (p *postgresSettings) Validate(report config.Report) {
 // Validate checks the form of patterns.
 func (t *tableSettings) Validate(report config.Report) {
 	for key, list := range map[string][]string{"include": t.Include, "exclude": t.Exclude} {
-		for i, pattern := range list {
-			if !strings.Contains(pattern, ".") {
-				report(key+"["+strconv.Itoa(i)+"]", "want schema.table, such as public.%s or *.%s", pattern, pattern)
-			}
+		for i, p := range list {
+			validateTable(report, key+"["+strconv.Itoa(i)+"]", p)
+		}
+	}
+	for i, op := range t.Skip {
+		if slices.Contains(t.Skip[:i], op) {
+			report("skip["+strconv.Itoa(i)+"]", "%s is given twice", op)
 		}
 	}
 	for table, o := range t.Overrides {
-		if !strings.Contains(table, ".") {
-			report("overrides."+table, "want schema.table, such as public.%s", table)
-		}
-		if o.Topic != "" && (!legalTopic.MatchString(o.Topic) || len(o.Topic) > 249) {
-			report("overrides."+table+".topic", "want at most 249 letters, digits, dots, dashes and underscores")
-		}
-		if len(o.Columns.Include) > 0 && len(o.Columns.Exclude) > 0 {
-			report("overrides."+table+".columns", "want include or exclude, found both")
+		validateTable(report, "overrides."+table, table)
+		o.validate(func(path, format string, args ...any) { report("overrides."+table+"."+path, format, args...) })
+	}
+}
+
+func validateTable(report config.Report, path, text string) {
+	if _, regular := regularExpression(text); !regular && !strings.Contains(text, ".") {
+		report(path, "want schema.table, such as public.%s or *.%s", text, text)
+	}
+	validatePattern(report, path, text)
+}
+
+func validatePattern(report config.Report, path, text string) {
+	if _, err := newPattern(text); err != nil {
+		report(path, "%s", err)
+	}
+}
+
+func validatePatterns(report config.Report, path string, list []string) {
+	for i, text := range list {
+		validatePattern(report, path+"["+strconv.Itoa(i)+"]", text)
+	}
+}
+
+func (o *tableOverride) validate(report config.Report) {
+	if o.Topic != "" && (!legalTopic.MatchString(o.Topic) || len(o.Topic) > 249) {
+		report("topic", "want at most 249 letters, digits, dots, dashes and underscores")
+	}
+	if len(o.Columns.Include) > 0 && len(o.Columns.Exclude) > 0 {
+		report("columns", "want include or exclude, found both")
+	}
+	validatePatterns(report, "columns.include", o.Columns.Include)
+	validatePatterns(report, "columns.exclude", o.Columns.Exclude)
+	for column := range o.Mask {
+		validatePattern(report, "mask."+column, column)
+	}
+	for i, column := range o.Key {
+		path := "key[" + strconv.Itoa(i) + "]"
+		if column == "" {
+			report(path, "want a column")
+		} else if slices.Contains(o.Key[:i], column) {
+			report(path, "column %q is given twice", column)
 		}
 	}
+}
+
+// Validate checks the form of patterns.
+func (f *formatSettings) Validate(report config.Report) {
+	validatePatterns(report, "source_types", f.SourceTypes)
+	validatePatterns(report, "source_datatypes", f.SourceDatatypes)
+}
+
+// Validate checks the form of patterns.
+func (m *messageSettings) Validate(report config.Report) {
+	validatePatterns(report, "include", m.Include)
+	validatePatterns(report, "exclude", m.Exclude)
 }
 
 // Validate checks addresses, and that what belongs together is there.

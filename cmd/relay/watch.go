@@ -27,8 +27,9 @@ type watch struct {
 	warn     int64       // bytes that the slot may hold back before it is said; 0: never
 	log      *slog.Logger
 	repeats  *ops.Repeats
+	appeared func(context.Context, *pgx.Conn) ([]string, error) // tables that the session has not taken in
 
-	conn   *pgx.Conn
+	probe  probe
 	rounds int
 	told   string // tables whose appearance has ended a session already
 }
@@ -45,7 +46,7 @@ var (
 
 // run watches until ctx ends.
 func (w *watch) run(ctx context.Context) {
-	defer w.disconnect()
+	defer w.probe.disconnect()
 	for {
 		for name, ping := range w.ping {
 			w.note(name, w.within(ctx, ping))
@@ -78,28 +79,20 @@ func (w *watch) note(name string, err error) {
 	w.log.Info(name + " answers again")
 }
 
-func (w *watch) disconnect() {
-	if w.conn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = w.conn.Close(ctx) // nothing depends on a clean goodbye
-		w.conn = nil
-	}
-}
-
 // server asks for the WAL's end and what the slot holds back.
 func (w *watch) server(ctx context.Context) error {
-	if w.conn == nil || w.conn.IsClosed() {
-		conn, err := postgres.Connect(ctx, w.postgres)
-		if err != nil {
-			return w.refused(err)
-		}
-		w.conn = conn
+	w.probe.postgres, w.probe.ask = w.postgres, w.ask
+	err := w.probe.once(ctx)
+	if postgres.ShuttingDown(err) {
+		w.closing(errShuttingDown)
 	}
-	wal, err := postgres.ReadWAL(ctx, w.conn, w.postgres.Slot)
+	return err
+}
+
+func (w *watch) ask(ctx context.Context, conn *pgx.Conn) error {
+	wal, err := postgres.ReadWAL(ctx, conn, w.postgres.Slot)
 	if err != nil {
-		w.disconnect()
-		return w.refused(err)
+		return err
 	}
 	w.status.saw(serverState{LSN: wal.End, Retained: wal.Retained})
 	if w.warn > 0 && wal.Retained >= w.warn {
@@ -107,18 +100,18 @@ func (w *watch) server(ctx context.Context) error {
 			slog.String("slot", w.postgres.Slot), slog.String("retained", ops.Bytes(wal.Retained)), slog.String("warn", ops.Bytes(w.warn)))
 	}
 	if w.rounds++; w.rounds%tablesEvery == 0 {
-		return w.tables(ctx)
+		return w.tables(ctx, conn)
 	}
 	return nil
 }
 
 // tables looks for tables that match and are not published yet. The relay takes
 // them in at a start, which reads their rows before it goes on with the stream.
-func (w *watch) tables(ctx context.Context) error {
+func (w *watch) tables(ctx context.Context, conn *pgx.Conn) error {
 	if state, _ := w.status.current(); state != ops.StateStreaming {
 		return nil
 	}
-	names, err := postgres.Unpublished(ctx, w.conn, w.postgres)
+	names, err := w.appeared(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -128,11 +121,4 @@ func (w *watch) tables(ctx context.Context) error {
 		w.closing(errNewTables)
 	}
 	return nil
-}
-
-func (w *watch) refused(err error) error {
-	if postgres.ShuttingDown(err) {
-		w.closing(errShuttingDown)
-	}
-	return err
 }

@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -30,6 +35,9 @@ type world struct {
 	name     string // of the relay
 	file     string // relay.yaml
 	listen   string
+	kafka    string // address of the broker
+	registry string // URL
+	marks    int    // rows of the table zz_mark
 }
 
 func newWorld(t *testing.T, extra string) *world {
@@ -53,10 +61,22 @@ func newWorld(t *testing.T, extra string) *world {
 			t.Error(err)
 		}
 	})
-	w.name, w.listen = "cli_"+conf.Database, freeAddress(t)
-	w.file = write(t, "relay.yaml", fmt.Sprintf("name: %s\npostgres: {url: %q}\nkafka: {brokers: [%s], single_broker: true, topics: {partitions: 2}}\nregistry: {url: %s}\nops: {listen: %s}\n%s",
-		w.name, w.database, b.Addr(), r.URL(), w.listen, extra))
+	w.name, w.listen, w.kafka, w.registry = "cli_"+conf.Database, freeAddress(t), b.Addr(), r.URL()
+	w.file = write(t, "relay.yaml", fmt.Sprintf("name: %s\npostgres: {url: %q%s}\nkafka: {brokers: [%s], single_broker: true, topics: {partitions: 2}%s}\nregistry: {url: %s%s}\nops: {listen: %s}\n%s",
+		w.name, w.database, inside(&extra, "postgres"), b.Addr(), inside(&extra, "kafka"), r.URL(), inside(&extra, "registry"), w.listen, extra))
 	return w
+}
+
+// inside takes a section in one line, as in "kafka: {compression: none}", out of a
+// configuration that is added to one with that section, and gives its keys.
+func inside(extra *string, section string) string {
+	head, rest, ok := strings.Cut("\n"+*extra, "\n"+section+": {")
+	if !ok {
+		return ""
+	}
+	keys, tail, _ := strings.Cut(rest, "}\n")
+	*extra = strings.TrimPrefix(head+"\n"+tail, "\n")
+	return ", " + keys
 }
 
 func freeAddress(t *testing.T) string {
@@ -73,6 +93,14 @@ func freeAddress(t *testing.T) string {
 
 func (w *world) sql(t *testing.T, statements ...string) {
 	t.Helper()
+	if err := w.try(t, statements...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// try is sql for statements that the server may refuse.
+func (w *world) try(t *testing.T, statements ...string) error {
+	t.Helper()
 	conn, err := pgx.Connect(t.Context(), w.database)
 	if err != nil {
 		t.Fatal(err)
@@ -80,13 +108,20 @@ func (w *world) sql(t *testing.T, statements ...string) {
 	defer func() { _ = conn.Close(context.Background()) }()
 	for _, q := range statements {
 		if _, err := conn.Exec(t.Context(), q); err != nil {
-			t.Fatalf("%s: %v", q, err)
+			return fmt.Errorf("%s: %w", q, err)
 		}
 	}
+	return nil
 }
 
 // start runs the relay until it streams; it is stopped with the test.
 func (w *world) start(t *testing.T) {
+	t.Helper()
+	w.run(t)
+}
+
+// run is start, and returns what stops the relay earlier.
+func (w *world) run(t *testing.T) (stop func()) {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(bin, "relay"), "run", "-c", w.file)
 	var log bytes.Buffer
@@ -94,23 +129,41 @@ func (w *world) start(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	ended := make(chan struct{})
+	var err error
+	go func() { err = cmd.Wait(); close(ended) }()
+	stop = sync.OnceFunc(func() {
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			t.Error(err)
 		}
-		if err := cmd.Wait(); err != nil || t.Failed() {
+		<-ended
+		if err != nil || t.Failed() {
 			t.Errorf("relay: %v\n%s", err, log.String())
 		}
 	})
+	t.Cleanup(stop)
 	eventually(t, "the relay streams", func() bool {
-		resp, err := http.Get("http://" + w.listen + "/readyz")
-		if err != nil {
-			return false
+		select {
+		case <-ended:
+			t.Fatalf("the relay ended: %v", err)
+		default:
 		}
-		defer func() { _ = resp.Body.Close() }()
-		var h ops.Health
-		return json.NewDecoder(resp.Body).Decode(&h) == nil && h.State == ops.StateStreaming
+		return w.health().State == ops.StateStreaming
 	})
+	return stop
+}
+
+// health is what /readyz says; nothing when nobody answers.
+func (w *world) health() (h ops.Health) {
+	resp, err := http.Get("http://" + w.listen + "/readyz")
+	if err != nil {
+		return h
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if json.NewDecoder(resp.Body).Decode(&h) != nil {
+		return ops.Health{}
+	}
+	return h
 }
 
 // eventually asks again until ok holds, for a minute.
@@ -134,7 +187,18 @@ func (w *world) relay(t *testing.T, args ...string) result {
 // findings runs relay check and gives what it says by check and level.
 func (w *world) findings(t *testing.T, args ...string) (map[string][]cdc.Finding, int) {
 	t.Helper()
-	r := w.relay(t, append([]string{"check", "-o", "json"}, args...)...)
+	return w.found(t, append([]string{"check"}, args...)...)
+}
+
+// verdicts runs relay schema check.
+func (w *world) verdicts(t *testing.T, args ...string) (map[string][]cdc.Finding, int) {
+	t.Helper()
+	return w.found(t, append([]string{"schema", "check"}, args...)...)
+}
+
+func (w *world) found(t *testing.T, args ...string) (map[string][]cdc.Finding, int) {
+	t.Helper()
+	r := w.relay(t, append(args, "-o", "json")...)
 	found := map[string][]cdc.Finding{}
 	for line := range strings.Lines(r.out) {
 		var f cdc.Finding
@@ -150,6 +214,41 @@ func (w *world) findings(t *testing.T, args ...string) (map[string][]cdc.Finding
 		t.Errorf("stderr: %s", r.err)
 	}
 	return found, r.code
+}
+
+// latest is the text of a subject's latest version.
+func (w *world) latest(t *testing.T, subject string) string {
+	t.Helper()
+	resp, err := http.Get(w.registry + "/subjects/" + url.PathEscape(subject) + "/versions/latest/schema")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("subject %s: %s %s %v", subject, resp.Status, text, err)
+	}
+	return string(text)
+}
+
+// metric is the value of a series on /metrics; "" if it is not there.
+func (w *world) metric(t *testing.T, series string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + w.listen + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, series+" "); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 // has tells whether a check found something of a level with a text in it.

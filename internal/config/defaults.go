@@ -38,7 +38,7 @@ func yamlDefault(f *field) reflect.Value {
 		panic(fmt.Sprintf("config: default of %s: %v", f.name, err))
 	}
 	v := reflect.New(f.typ).Elem()
-	r := &reader{at: map[string]place{}, shown: map[string]string{}, anchors: map[string]ast.Node{}, env: noEnvironment}
+	r := &reader{at: map[string]place{}, empty: map[string]bool{}, shown: map[string]string{}, anchors: map[string]ast.Node{}, env: noEnvironment}
 	r.value(file.Docs[0].Body, f, v, f.name)
 	if len(r.problems) > 0 {
 		panic(fmt.Sprintf("config: default of %s: %v", f.name, r.problems))

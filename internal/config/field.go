@@ -15,6 +15,7 @@ const (
 	kindScalar kind = iota
 	kindStruct
 	kindOptional // pointer to a struct
+	kindMaybe    // pointer to a scalar
 	kindList
 	kindMap
 	kindAny
@@ -39,7 +40,7 @@ type field struct {
 	derive   string
 	min, max string
 	keyName  string // of a map, in the reference
-	elem     *field // of a list or a map
+	elem     *field // of a list or a map; what a pointer to a scalar points to
 }
 
 var (
@@ -107,6 +108,9 @@ func describe(t reflect.Type) *field {
 		f.kind = kindStruct
 	case t.Kind() == reflect.Pointer && t.Elem().Kind() == reflect.Struct:
 		f.kind = kindOptional
+	case t.Kind() == reflect.Pointer && isScalar(t.Elem().Kind()):
+		f.kind = kindMaybe
+		f.elem = describe(t.Elem())
 	case t.Kind() == reflect.Slice:
 		f.kind = kindList
 		f.elem = describe(t.Elem())
@@ -150,6 +154,8 @@ func (f *field) typeName() string {
 		return "list of " + f.elem.typeName()
 	case kindMap:
 		return "map of " + f.elem.typeName()
+	case kindMaybe:
+		return f.elem.typeName()
 	case kindAny:
 		return "any"
 	}

@@ -23,6 +23,7 @@ const maxFileBytes = 4 << 20
 type File struct {
 	at    map[string]place
 	shown map[string]string // path -> the text that stands for an expanded value
+	lines []string          // of the file
 }
 
 // Option changes how a file is read.
@@ -44,6 +45,14 @@ type Validator interface {
 
 // Report takes one problem.
 type Report func(path, format string, args ...any)
+
+// Settler is implemented by a whole configuration that has defaults which depend
+// on other keys. Settle runs once the file is read, before Validate, and sets
+// what given denies: given tells whether the file has a key, by its path, with a
+// value.
+type Settler interface {
+	Settle(given func(path string) bool)
+}
 
 // Load reads the file at path into the struct that into points to. What is
 // wrong with its content is a [Problems].
@@ -76,6 +85,7 @@ func Parse(name string, data []byte, into any, options ...Option) (*File, error)
 		file:    name,
 		env:     os.LookupEnv,
 		at:      map[string]place{"": {1, 1}},
+		empty:   map[string]bool{},
 		shown:   map[string]string{},
 		anchors: map[string]ast.Node{},
 		root:    root.Elem(),
@@ -87,12 +97,15 @@ func Parse(name string, data []byte, into any, options ...Option) (*File, error)
 	if body, ok := r.syntax(data); ok {
 		r.structure(body, r.root, "")
 		derive(r.root, r.root)
+		if s, ok := into.(Settler); ok {
+			s.Settle(r.given)
+		}
 		r.validate(r.root, "")
 	}
 	if len(r.problems) > 0 {
 		return nil, r.problems.sorted()
 	}
-	return &File{at: r.at, shown: r.shown}, nil
+	return &File{at: r.at, shown: r.shown, lines: strings.Split(strings.TrimPrefix(string(data), "\uFEFF"), "\n")}, nil
 }
 
 // syntax parses the bytes. ok is false when there is nothing to go on with; an

@@ -24,6 +24,7 @@ type reader struct {
 	env      func(string) (string, bool)
 	problems Problems
 	at       map[string]place
+	empty    map[string]bool // keys without a value
 	shown    map[string]string
 	anchors  map[string]ast.Node
 	root     reflect.Value
@@ -69,6 +70,10 @@ func (r *reader) value(n ast.Node, f *field, v reflect.Value, path string) {
 		r.exactlyOne(f, v, path)
 	case isNull(n):
 		// A key without a value keeps its default.
+		r.empty[path] = true
+	case f.kind == kindMaybe:
+		v.Set(reflect.New(f.elem.typ))
+		r.scalar(n, f.elem, v.Elem(), path)
 	case f.kind == kindList:
 		r.list(n, f, v, path)
 	case f.kind == kindMap:
@@ -158,7 +163,7 @@ func (r *reader) exactlyOne(f *field, v reflect.Value, path string) {
 	}
 	var all, chosen []string
 	for _, c := range fieldsOf(v.Type()) {
-		if c.kind != kindOptional {
+		if c.kind != kindOptional && c.kind != kindMaybe {
 			continue
 		}
 		all = append(all, c.name)
@@ -238,6 +243,9 @@ func (r *reader) dict(n ast.Node, f *field, v reflect.Value, path string) {
 		switch {
 		case f.elem.kind == kindStruct:
 			setDefaults(elem)
+		case f.elem.kind == kindScalar && isNull(pair.value) && setNull(elem):
+			dict.SetMapIndex(reflect.ValueOf(pair.key).Convert(f.typ.Key()), elem)
+			continue
 		case f.elem.kind == kindScalar && isNull(pair.value):
 			r.problem(pair.path, placeOf(pair.value), "want %s, found nothing", f.elem.want())
 			continue
@@ -294,6 +302,12 @@ func (r *reader) validateValue(v reflect.Value, f *field, path string) {
 			r.validateValue(elem, f.elem, join(path, k.String()))
 		}
 	}
+}
+
+// given tells whether the file has a key with a value.
+func (r *reader) given(path string) bool {
+	_, has := r.at[path]
+	return has && !r.empty[path]
 }
 
 // nearestPlace is where path stands, or the nearest key above it.

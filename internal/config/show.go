@@ -67,6 +67,11 @@ func (f *File) entry(v reflect.Value, fd *field, path string) (e entry, ok bool)
 			return entry{}, false
 		}
 		return entry{form: kindStruct, below: f.section(v.Elem(), path)}, true
+	case kindMaybe:
+		if v.IsNil() {
+			return entry{}, false
+		}
+		return f.entry(v.Elem(), fd.elem, path)
 	case kindList:
 		e.form = kindList
 		for i := range v.Len() {

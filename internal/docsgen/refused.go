@@ -102,6 +102,17 @@ func (p *prober) field(f reflect.Value, sf reflect.StructField, path string, com
 	case f.Kind() == reflect.Struct:
 		p.section(f, path, commit)
 		return
+	case f.Kind() == reflect.Pointer && f.Type().Elem().Kind() != reflect.Struct: // an optional scalar
+		p.paths = append(p.paths, path)
+		f.Set(reflect.New(f.Type().Elem()))
+		commit()
+		if err := p.available(); err != nil {
+			p.marks[path] = notInThisVersion
+			p.note(err, path)
+		}
+		f.SetZero()
+		commit()
+		return
 	case f.Kind() == reflect.Pointer:
 		old := reflect.ValueOf(f.Interface())
 		f.Set(reflect.New(f.Type().Elem()))
