@@ -197,7 +197,7 @@ func (r *Relay) overtake(lsn LSN) {
 // adopt takes a Debezium's slot over: the record of that is durable when it
 // returns. Its tables count as read, those that the publication gets only now do
 // not.
-func (st *Starter) adopt(ctx context.Context, r *Relay, sys System, slot *Slot, done map[string]uint32) (*Progress, error) {
+func (st *Starter) adopt(ctx context.Context, r *Relay, sys System, slot *Slot, done map[string]Cursor) (*Progress, error) {
 	if !r.Config.WholeKey {
 		return nil, &StopError{What: "postgres.slot.adopt needs kafka.partitioner: debezium, since records would go to other partitions than before", Next: "set it"}
 	}
@@ -214,14 +214,15 @@ func (st *Starter) adopt(ctx context.Context, r *Relay, sys System, slot *Slot, 
 		return nil, err
 	}
 	for name, oid := range tables {
-		v, err := json.Marshal(tableCursor{Version: 1, OID: oid, At: slot.Confirmed})
+		cursor := Cursor{Version: 1, OID: oid, At: slot.Confirmed, Epoch: p.Current().Epoch}
+		v, err := json.Marshal(cursor)
 		if err != nil {
 			return nil, fmt.Errorf("cursor of %s: %w", name, err)
 		}
 		if err := r.Log.Note(ctx, Note{Key: snapshotPrefix + name, Value: v}); err != nil {
 			return nil, err
 		}
-		done[name] = oid
+		done[name] = cursor
 	}
 	if err := r.Log.Commit(ctx, p); err != nil {
 		return nil, err

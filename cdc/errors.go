@@ -12,6 +12,8 @@ type StopError struct {
 	Pos  string // position, table or other place; may be empty
 	Next string // what a person does about it
 	Err  error  // the cause; may be nil
+	// Trouble is what a person can settle with a flag of relay run.
+	Trouble Trouble
 }
 
 // Error is one sentence each for what, where and what next.

@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -40,6 +41,8 @@ func (d *database) Slot(context.Context) (*Slot, error) {
 	return d.slot, nil
 }
 
+func (d *database) Switches(context.Context, int32) ([]Switch, error) { return nil, nil }
+
 func (d *database) DropSlot(context.Context) error { d.dropped = true; return nil }
 
 func (d *database) Publication(context.Context) error {
@@ -72,18 +75,20 @@ func (d *database) Fence(context.Context) error { d.world.log.abort(); return ni
 
 func (d *database) Read(context.Context) (Remembered, error) {
 	l := d.world.log
-	rem := Remembered{Progress: l.progress, Intent: d.intent, Done: map[string]uint32{}, History: l.history(l.notes)}
+	rem := Remembered{Progress: l.progress, Intent: d.intent, Done: map[string]Cursor{}, History: l.history(l.notes)}
 	for _, n := range l.notes {
 		if name, ok := strings.CutPrefix(n.Key, snapshotPrefix); ok {
-			oid, err := ParseSnapshotCursor(n.Value)
-			if err != nil {
+			var c Cursor
+			if err := json.Unmarshal(n.Value, &c); err != nil {
 				return rem, err
 			}
-			rem.Done[name] = oid
+			rem.Done[name] = c
 		}
 	}
 	return rem, nil
 }
+
+func (d *database) Ends(context.Context) (Position, error) { return Position{}, nil }
 
 func (d *database) Intend(context.Context, Intent) error { return nil }
 

@@ -1,5 +1,7 @@
 package cdc
 
+import "time"
+
 // Progress is what a relay remembers: the value of the key "progress" in the
 // topic tailrace.<name>.progress. It becomes durable in the same Kafka
 // transaction as the rows that it speaks of.
@@ -21,6 +23,13 @@ type Progress struct {
 	// counts as a commit in source.sequence.
 	Message LSN       `json:"message,omitempty"`
 	Adopted *Adoption `json:"adopted,omitempty"`
+	// Unfenced: the relay that wrote it publishes at least once, without a fence, and
+	// has not said farewell: its last records may still be on their way.
+	Unfenced bool `json:"unfenced,omitempty"`
+	// SnapshotEpoch is the epoch of the last snapshot that all tables had to be in:
+	// what was read of a table in an older one does not count.
+	SnapshotEpoch uint32  `json:"snapshot_epoch,omitempty"`
+	Gaps          []Lapse `json:"gaps,omitempty"`
 }
 
 // Epoch is a stretch of one history: positions of two epochs are ordered by the
@@ -30,6 +39,17 @@ type Epoch struct {
 	SystemID string `json:"sysid"`
 	Timeline int32  `json:"timeline"`
 	From     LSN    `json:"from"`
+}
+
+// Lapse is a stretch of the source's history that was not published, and how a
+// person had it settled.
+type Lapse struct {
+	From   LSN       `json:"from"` // the last confirmed LSN before
+	To     LSN       `json:"to"`   // where it was gone on from
+	Epoch  uint32    `json:"epoch"`
+	At     time.Time `json:"at"`
+	Why    string    `json:"why"`
+	Remedy string    `json:"remedy"` // resnapshot, accept_gap or new_history
 }
 
 // LastCommit names the last source transaction that was published whole.
@@ -56,6 +76,9 @@ type Partial struct {
 type SnapshotRun struct {
 	At   LSN    `json:"at"`   // the slot's consistent point: the position of its rows
 	Rows uint64 `json:"rows"` // running number of the last row that is durable
+	// Sweep: it takes the place of changes that were lost, and ends with a mark
+	// (sweep.go).
+	Sweep bool `json:"sweep,omitempty"`
 }
 
 // Current is the epoch that new changes belong to.

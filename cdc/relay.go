@@ -191,6 +191,7 @@ func (r *Relay) begin(ev *Event) error {
 	if err := r.skip.begin(ev.Tx); err != nil || r.skip.whole {
 		return err
 	}
+	r.epoch = r.tracker.next.EpochAt(ev.Tx.CommitLSN)
 	r.tracker.Begin(ev.Tx)
 	if r.Config.Transactions {
 		r.meta.begin(ev.Tx, ev.LSN, r.skip.published(), r.Config.Debezium)

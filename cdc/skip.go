@@ -102,8 +102,8 @@ func (s *skip) diverged(at LSN) error {
 	return &StopError{
 		What: "the stream does not hold the transactions that were already published: this is another history of the database (storage rolled back, or another server)",
 		Pos:  at.String(),
-		Next: "find out what happened to the server before anything else is published",
-		Err:  fmt.Errorf("last published: %s", s.describe()),
+		Next: troubleNext[Diverged], Trouble: Diverged,
+		Err: fmt.Errorf("last published: %s", s.describe()),
 	}
 }
 

@@ -24,20 +24,18 @@ const snapshotPrefix = "snapshot/"
 // SnapshotKey is the progress topic's key for a table whose snapshot is whole.
 func SnapshotKey(t *Table) string { return snapshotPrefix + t.String() }
 
-// ParseSnapshotCursor reads the value of such a key: the OID of the table.
-func ParseSnapshotCursor(value []byte) (uint32, error) {
-	var c tableCursor
-	err := json.Unmarshal(value, &c)
-	return c.OID, err
-}
-
-// tableCursor is its value.
-type tableCursor struct {
+// Cursor is its value.
+type Cursor struct {
 	Version int    `json:"version"` // 1
 	OID     uint32 `json:"oid"`
 	At      LSN    `json:"at"`
 	Rows    uint64 `json:"rows"`
+	Epoch   uint32 `json:"epoch"` // in which the table was read
 }
+
+// read tells whether it says that the table of this OID was read, not before an
+// epoch.
+func (c Cursor) read(oid, epoch uint32) bool { return c.OID == oid && c.Epoch >= epoch }
 
 // Snapshot publishes every row of src at the position of the slot's consistent
 // point, with a running number in place of the part, and marks each table that is
@@ -47,12 +45,12 @@ type tableCursor struct {
 // a newer snapshot, before the stream starts; the stream from the slot's LSN then
 // brings every row up to date. So r rows can repeat; the running number goes on
 // from the last durable one, so a later copy of a row passes every gate.
-func (r *Relay) Snapshot(ctx context.Context, src SnapshotSource, done map[string]uint32, report func(table string, rows uint64)) error {
+func (r *Relay) Snapshot(ctx context.Context, src SnapshotSource, done map[string]Cursor, report func(table string, rows uint64)) error {
 	run := r.tracker.next.Snapshot
 	s := &snapshotRun{relay: r, at: run.At, number: run.Rows, started: time.Now(), report: report}
 	s.tx = &Transaction{XID: src.XID(), CommitLSN: run.At, CommitTime: s.started.UnixMicro()}
 	for i, t := range src.Tables() {
-		if done[t.String()] == t.OID {
+		if done[t.String()].read(t.OID, r.tracker.next.SnapshotEpoch) {
 			continue
 		}
 		if err := s.table(ctx, src, i, t); err != nil {
@@ -61,6 +59,11 @@ func (r *Relay) Snapshot(ctx context.Context, src SnapshotSource, done map[strin
 	}
 	if err := s.emit(ctx, true); err != nil {
 		return err
+	}
+	if run.Sweep {
+		if err := s.sweep(ctx, src.Tables()); err != nil {
+			return err
+		}
 	}
 	r.tracker.EndSnapshot()
 	r.open.noted = true
@@ -182,7 +185,7 @@ func (s *snapshotRun) emit(ctx context.Context, last bool) error {
 		r.tracker.SnapshotRow(s.number)
 	}
 	for _, t := range s.finished {
-		v, err := json.Marshal(tableCursor{Version: 1, OID: t.OID, At: s.at, Rows: s.number})
+		v, err := json.Marshal(Cursor{Version: 1, OID: t.OID, At: s.at, Rows: s.number, Epoch: r.epoch})
 		if err != nil {
 			return fmt.Errorf("cursor of %s: %w", t, err)
 		}
@@ -195,6 +198,40 @@ func (s *snapshotRun) emit(ctx context.Context, last bool) error {
 	if r.due(&Event{Read: now.UnixNano()}) {
 		return r.commit(ctx)
 	}
+	return nil
+}
+
+// sweep follows the snapshot of another epoch with its mark, in every partition of
+// every table that it had. It is repeated after a crash, which does no harm.
+func (s *snapshotRun) sweep(ctx context.Context, tables []*Table) error {
+	r := s.relay
+	s.number++
+	pos := Position{Epoch: r.epoch, LSN: s.at, Part: s.number}
+	for _, t := range tables {
+		rt, err := r.route(ctx, t)
+		if err != nil {
+			return err
+		}
+		if rt.filtered {
+			continue
+		}
+		p := &r.tracker.next
+		mark, err := json.Marshal(Sweep{Version: 1, Name: r.Config.Name, Database: p.Database, Schema: t.Schema, Table: t.Name, Partitions: int(rt.partitions)})
+		if err != nil {
+			return fmt.Errorf("mark of %s: %w", t, err)
+		}
+		if err := r.room(ctx, time.Now().UnixNano()); err != nil {
+			return err
+		}
+		for partition := range rt.partitions {
+			b := r.batch
+			rec := Record{Topic: rt.topic, Partition: partition, Start: len(b.Buf), Tombstone: true, Bare: true, Extra: []Header{{HeaderSweep, string(mark)}}}
+			rec.Pos = b.appended(func(dst []byte) []byte { return pos.Append(dst) })
+			b.Records = append(b.Records, rec)
+			r.open.records++
+		}
+	}
+	r.tracker.SnapshotRow(s.number)
 	return nil
 }
 

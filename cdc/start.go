@@ -23,6 +23,8 @@ type Slot struct {
 	Name      string
 	Confirmed LSN // confirmed_flush_lsn
 	Active    bool
+	// Lost is why the server can no longer serve it; "" when it can.
+	Lost string
 }
 
 // Stream is a source with a beginning and an end.
@@ -35,7 +37,10 @@ type Stream interface {
 // Database is the PostgreSQL side of a start.
 type Database interface {
 	Identify(ctx context.Context) (System, error)
-	// Slot is nil when there is none. One that cannot be used is a StopError.
+	// Switches lists where the server's history left the timelines before one,
+	// oldest first.
+	Switches(ctx context.Context, timeline int32) ([]Switch, error)
+	// Slot is nil when there is none. One that is not for us is a StopError.
 	Slot(ctx context.Context) (*Slot, error)
 	DropSlot(ctx context.Context) error
 	// Publication makes it, or adds the tables that it lacks.
@@ -67,6 +72,8 @@ type Memory interface {
 	Fence(ctx context.Context) error
 	// Read reads the progress topic and the schema topic to their ends.
 	Read(ctx context.Context) (Remembered, error)
+	// Ends is the greatest position at the ends of the data topics' partitions.
+	Ends(ctx context.Context) (Position, error)
 	// Tails reads the ends of the data topics that a Debezium wrote, and pins
 	// their partition counts. Partitions without a record are left out.
 	Tails(ctx context.Context) ([]Tail, error)
@@ -88,8 +95,9 @@ type Intent struct {
 type Remembered struct {
 	Progress *Progress
 	Intent   *Intent
-	Done     map[string]uint32 // tables whose snapshot is whole, with their OIDs
+	Done     map[string]Cursor // tables whose snapshot is whole
 	History  *History          // of the schema topic; never nil
+	Decision *Decision         // what a person has accepted; it holds for one system and epoch
 }
 
 // Starter brings a relay to where it can stream.
@@ -101,6 +109,7 @@ type Starter struct {
 	Snapshot    bool // false: start from the slot without reading tables
 	Create      bool // the slot may be made
 	Adopt       bool // a slot without progress record is a Debezium's, to be gone on with
+	Remedies    Remedies
 	Nonce       string
 	// State is told of changes a person would want to know: starting, standby,
 	// snapshot.
@@ -109,8 +118,8 @@ type Starter struct {
 }
 
 // Start takes the slot, shuts a predecessor out, reads the memory, refuses what
-// does not fit it, and has the initial snapshot durable when it returns. The
-// stream is the caller's to close.
+// does not fit it, and has the snapshot durable when it returns. The stream is the
+// caller's to close.
 //
 // The order is that of locks: START_REPLICATION takes the slot, InitProducerId
 // fences, and only then is the progress read, because before that a predecessor
@@ -124,31 +133,25 @@ func (st *Starter) Start(ctx context.Context, r *Relay) (Stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if slot == nil {
-		return st.first(ctx, r, sys)
+	s := &launch{Starter: st, relay: r, sys: sys, slot: slot}
+	if slot != nil && slot.Lost == "" {
+		if s.stream, err = st.take(ctx, slot); err != nil {
+			return nil, err
+		}
+		// As a standby it may have waited for long: only what the server is from
+		// here on can be compared with the memory.
+		if s.sys, err = st.Database.Identify(ctx); err != nil {
+			s.stream.Close()
+			return nil, err
+		}
 	}
-	stream, err := st.take(ctx, slot)
-	if err != nil {
+	if err := s.run(ctx); err != nil {
+		if s.stream != nil {
+			s.stream.Close()
+		}
 		return nil, err
 	}
-	// As a standby it may have waited for long: only what the server is from here
-	// on can be compared with the memory.
-	if sys, err = st.Database.Identify(ctx); err != nil {
-		stream.Close()
-		return nil, err
-	}
-	again, err := st.resume(ctx, r, sys, slot, stream)
-	if err == nil && !again {
-		return stream, nil
-	}
-	stream.Close()
-	if err != nil {
-		return nil, err
-	}
-	if err := st.Database.DropSlot(ctx); err != nil {
-		return nil, err
-	}
-	return st.first(ctx, r, sys)
+	return s.stream, nil
 }
 
 // take starts replication, waiting as a standby while another session has the
@@ -177,61 +180,91 @@ func (st *Starter) take(ctx context.Context, slot *Slot) (Stream, error) {
 	}
 }
 
-// resume goes on with a slot that exists. again means that it is a torso of a
-// first start that was cut off: it is to be dropped, and the start made anew.
-func (st *Starter) resume(ctx context.Context, r *Relay, sys System, slot *Slot, stream Stream) (again bool, err error) {
-	if err := st.Memory.Fence(ctx); err != nil {
-		return false, err
+// launch is one start, from the moment that the slot is ours, if there is one.
+type launch struct {
+	*Starter
+	relay  *Relay
+	sys    System
+	slot   *Slot
+	stream Stream // nil until there is one
+	rem    Remembered
+}
+
+func (s *launch) run(ctx context.Context) error {
+	if err := s.Memory.Fence(ctx); err != nil {
+		return err
 	}
-	rem, err := st.Memory.Read(ctx)
-	if err != nil {
-		return false, err
+	var err error
+	if s.rem, err = s.Memory.Read(ctx); err != nil {
+		return err
 	}
-	p := rem.Progress
+	s.relay.History = s.rem.History
+	s.Database.Remember(s.rem.History)
+	if s.rem.Progress == nil {
+		return s.withoutMemory(ctx)
+	}
+	return s.withMemory(ctx, *s.rem.Progress)
+}
+
+// withoutMemory is a start that finds no progress record.
+func (s *launch) withoutMemory(ctx context.Context) error {
+	slot := s.slot
 	switch {
-	case p == nil && st.Adopt:
-		if p, err = st.adopt(ctx, r, sys, slot, rem.Done); err != nil {
-			return false, err
+	case s.Adopt && slot == nil:
+		return &StopError{What: fmt.Sprintf("slot %q, which is to be adopted, does not exist", s.Slot),
+			Next: "set postgres.slot.name to the connector's slot.name; without its slot there is nothing to go on with: set postgres.slot.adopt: false for a new snapshot"}
+	case slot == nil:
+		return s.begin(ctx, s.progress(s.sys, 0), s.initial())
+	case slot.Lost != "" && s.rem.Intent == nil:
+		return &StopError{What: fmt.Sprintf("slot %q is lost: %s", slot.Name, slot.Lost),
+			Next: fmt.Sprintf("drop it to begin with a new snapshot: SELECT pg_drop_replication_slot('%s')", slot.Name)}
+	case s.Adopt:
+		p, err := s.adopt(ctx, s.relay, s.sys, slot, s.rem.Done)
+		if err != nil {
+			return err
 		}
-	case p == nil && rem.Intent != nil && rem.Intent.Slot == slot.Name && rem.Intent.SystemID == sys.ID:
-		return true, nil
-	case p == nil && st.Snapshot:
-		return false, &StopError{
+		return s.goOn(ctx, *p)
+	case s.rem.Intent != nil && s.rem.Intent.Slot == slot.Name && s.rem.Intent.SystemID == s.sys.ID:
+		// A torso of a first start that was cut off; no gap, since nothing was
+		// published.
+		if err := s.drop(ctx); err != nil {
+			return err
+		}
+		return s.begin(ctx, s.progress(s.sys, 0), s.initial())
+	case s.Snapshot:
+		return &StopError{
 			What: fmt.Sprintf("slot %q exists, but the progress topic knows nothing of it", slot.Name), Pos: slot.Confirmed.String(),
 			Next: fmt.Sprintf("drop it to begin with a new snapshot (SELECT pg_drop_replication_slot('%s')), set snapshot.mode: never to begin where it stands, or postgres.slot.adopt: true if a Debezium connector left it", slot.Name)}
-	case p == nil:
-		fresh := st.progress(sys, slot.Confirmed)
-		p = &fresh
-	default:
-		if err := st.fits(p, sys, slot); err != nil {
-			return false, err
-		}
 	}
-	if err := st.Database.Publication(ctx); err != nil {
-		return false, err
+	return s.goOn(ctx, s.progress(s.sys, slot.Confirmed))
+}
+
+// goOn is a start with a slot that streams on from where the memory ends.
+func (s *launch) goOn(ctx context.Context, p Progress) error {
+	if err := s.Database.Publication(ctx); err != nil {
+		return err
 	}
-	r.Source, r.History = stream, rem.History
-	st.Database.Remember(rem.History)
-	if err := st.unread(ctx, p, rem.Done); err != nil {
-		return false, err
+	s.relay.Source = s.stream
+	if err := s.unread(ctx, &p, s.rem.Done); err != nil {
+		return err
 	}
-	r.Resume(*p, slot.Confirmed)
+	s.relay.Resume(p, s.slot.Confirmed)
 	if p.Snapshot == nil {
-		return false, nil
+		return nil
 	}
-	rows, err := st.Database.Rows(ctx)
+	rows, err := s.Database.Rows(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer rows.Close()
-	st.State("snapshot", "")
-	return false, r.Snapshot(ctx, rows, rem.Done, st.Report)
+	s.State("snapshot", "")
+	return s.relay.Snapshot(ctx, rows, s.rem.Done, s.Report)
 }
 
 // unread begins a snapshot when the publication has tables that nobody has read
 // yet: they were added to it, by us or by hand, or made anew. Their rows get the
 // position where the stream goes on, so every change that it brings passes them.
-func (st *Starter) unread(ctx context.Context, p *Progress, done map[string]uint32) error {
+func (st *Starter) unread(ctx context.Context, p *Progress, done map[string]Cursor) error {
 	if !st.Snapshot || p.Snapshot != nil {
 		return nil
 	}
@@ -240,7 +273,7 @@ func (st *Starter) unread(ctx context.Context, p *Progress, done map[string]uint
 		return err
 	}
 	for name, oid := range tables {
-		if done[name] != oid {
+		if !done[name].read(oid, p.SnapshotEpoch) {
 			p.Snapshot = &SnapshotRun{At: p.Confirmed}
 			return nil
 		}
@@ -248,85 +281,63 @@ func (st *Starter) unread(ctx context.Context, p *Progress, done map[string]uint
 	return nil
 }
 
-// fits compares the memory with the server and its slot (law 7: a restart never
-// guesses).
-func (st *Starter) fits(p *Progress, sys System, slot *Slot) error {
-	at := p.Confirmed.String()
-	epoch := p.Current()
-	switch {
-	case p.Slot != st.Slot || p.Database != sys.Database:
-		return &StopError{What: fmt.Sprintf("the progress topic belongs to slot %q of database %q, not to slot %q of %q", p.Slot, p.Database, st.Slot, sys.Database), Pos: at,
-			Next: "give this relay a name of its own, or the slot and database of that record"}
-	case p.SystemID != sys.ID:
-		return &StopError{What: fmt.Sprintf("the server is another system (%s) than the one published from (%s)", sys.ID, p.SystemID), Pos: at,
-			Next: "point the relay at its server; after a restore, dump or upgrade, begin anew under another name"}
-	case epoch.Timeline != sys.Timeline:
-		return &StopError{What: fmt.Sprintf("the server is on timeline %d, the published history on %d: there was a failover or a restore", sys.Timeline, epoch.Timeline), Pos: at,
-			Next: "make sure that the new primary has everything that was published, or begin anew under another name"}
-	case sys.Position < p.Confirmed:
-		return &StopError{What: fmt.Sprintf("the server's WAL ends at %s, before what was published", sys.Position), Pos: at,
-			Next: "its storage was rolled back; find out why before anything else is published"}
-	case slot.Confirmed > p.Confirmed:
-		return &StopError{What: fmt.Sprintf("slot %q is ahead of what was published: it was advanced or made anew, and the changes between are gone", slot.Name),
-			Pos: fmt.Sprintf("%s (slot) and %s (published)", slot.Confirmed, at), Next: "drop the slot and begin anew under another name, which takes a new snapshot"}
+// initial is the snapshot of a first start; nil: there is to be none.
+func (st *Starter) initial() *SnapshotRun {
+	if !st.Snapshot {
+		return nil
 	}
-	return nil
+	return &SnapshotRun{}
 }
 
-// first is the first start: the memory is fenced and empty, the intent is durable
-// before the slot exists, and the progress record before the first row.
-func (st *Starter) first(ctx context.Context, r *Relay, sys System) (Stream, error) {
-	if err := st.Memory.Fence(ctx); err != nil {
-		return nil, err
+// begin makes the slot and goes on with p from its consistent point: the intent is
+// durable before the slot exists, and the progress record before the first row.
+func (s *launch) begin(ctx context.Context, p Progress, run *SnapshotRun) error {
+	if !s.Create {
+		return &StopError{What: fmt.Sprintf("slot %q does not exist, and postgres.slot.create is false", s.Slot),
+			Next: fmt.Sprintf("create it: SELECT pg_create_logical_replication_slot('%s', 'pgoutput')", s.Slot)}
 	}
-	rem, err := st.Memory.Read(ctx)
+	if err := s.Database.Publication(ctx); err != nil {
+		return err
+	}
+	intent := Intent{Version: 1, Slot: s.Slot, SystemID: s.sys.ID, Database: s.sys.Database, Nonce: s.Nonce}
+	if err := s.Memory.Intend(ctx, intent); err != nil {
+		return err
+	}
+	at, rows, stream, err := s.Database.CreateSlot(ctx)
 	if err != nil {
-		return nil, err
-	}
-	if rem.Progress != nil {
-		return nil, &StopError{What: fmt.Sprintf("slot %q is missing, so changes since the last published one are gone", st.Slot), Pos: rem.Progress.Confirmed.String(),
-			Next: "begin anew under another name, which takes a new snapshot"}
-	}
-	if st.Adopt {
-		return nil, &StopError{What: fmt.Sprintf("slot %q, which is to be adopted, does not exist", st.Slot),
-			Next: "set postgres.slot.name to the connector's slot.name; without its slot there is nothing to go on with: set postgres.slot.adopt: false for a new snapshot"}
-	}
-	if !st.Create {
-		return nil, &StopError{What: fmt.Sprintf("slot %q does not exist, and postgres.slot.create is false", st.Slot),
-			Next: fmt.Sprintf("create it: SELECT pg_create_logical_replication_slot('%s', 'pgoutput')", st.Slot)}
-	}
-	if err := st.Database.Publication(ctx); err != nil {
-		return nil, err
-	}
-	intent := Intent{Version: 1, Slot: st.Slot, SystemID: sys.ID, Database: sys.Database, Nonce: st.Nonce}
-	if err := st.Memory.Intend(ctx, intent); err != nil {
-		return nil, err
-	}
-	at, rows, stream, err := st.Database.CreateSlot(ctx)
-	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	p := st.progress(sys, at)
-	if st.Snapshot {
-		p.Snapshot = &SnapshotRun{At: at}
+	s.stream = stream
+	p.Confirmed = at
+	s.settle(&p, at)
+	if p.Snapshot = run; run != nil {
+		run.At = at
 	}
-	r.Source, r.History = stream, rem.History
-	st.Database.Remember(rem.History)
+	r := s.relay
+	r.Source = stream
 	r.Resume(p, at)
 	if err := r.Log.Commit(ctx, p); err != nil {
-		stream.Close()
-		return nil, err
+		return err
 	}
-	if !st.Snapshot {
-		return stream, nil
+	if run == nil {
+		return nil
 	}
-	st.State("snapshot", "")
-	if err := r.Snapshot(ctx, rows, nil, st.Report); err != nil {
-		stream.Close()
-		return nil, err
+	s.State("snapshot", "")
+	return r.Snapshot(ctx, rows, s.rem.Done, s.Report)
+}
+
+// drop ends the stream and drops the slot.
+func (s *launch) drop(ctx context.Context) error {
+	if s.stream != nil {
+		s.stream.Close()
+		s.stream = nil
 	}
-	return stream, nil
+	if s.slot == nil {
+		return nil
+	}
+	s.slot = nil
+	return s.Database.DropSlot(ctx)
 }
 
 // progress is the record of a slot that begins at an LSN.

@@ -20,13 +20,14 @@ const (
 	keyIntent   = "slot_intent"
 	keyTopic    = "topic/"
 	keySnapshot = "snapshot/"
+	keyDecision = "decision"
 	keyReader   = "reader" // of a start that looks for the end of the topic
 )
 
 // Read reads the progress topic and the schema topic to their ends, committed
 // records only. Call it after Fence: before, a predecessor could still be writing.
 func (p *Publisher) Read(ctx context.Context) (cdc.Remembered, error) {
-	rem := cdc.Remembered{Done: map[string]uint32{}, History: &cdc.History{}}
+	rem := cdc.Remembered{Done: map[string]cdc.Cursor{}, History: &cdc.History{}}
 	if err := p.readProgress(ctx, &rem); err != nil {
 		return rem, fmt.Errorf("kafka: read %s: %w", ProgressTopic(p.config.Name), err)
 	}
@@ -134,11 +135,14 @@ func (p *Publisher) remember(rem *cdc.Remembered, key string, value []byte) erro
 		}
 		p.pinned[strings.TrimPrefix(key, keyTopic)] = known
 	case strings.HasPrefix(key, keySnapshot):
-		oid, err := cdc.ParseSnapshotCursor(value)
-		if err != nil {
-			return decode(new(map[string]any))
+		var c cdc.Cursor
+		if err := decode(&c); err != nil {
+			return err
 		}
-		rem.Done[strings.TrimPrefix(key, keySnapshot)] = oid
+		rem.Done[strings.TrimPrefix(key, keySnapshot)] = c
+	case key == keyDecision:
+		rem.Decision = new(cdc.Decision)
+		return decode(rem.Decision)
 	}
 	return nil
 }

@@ -26,10 +26,13 @@ type PublisherConfig struct {
 	TopicConfig     map[string]string
 	ContextHeaders  []cdc.Header // on every data record
 	Adopt           AdoptConfig  // only for taking over a Debezium's slot
+	AtLeastOnce     bool
+	// Waiting is told that a predecessor without fence is waited for; may be nil.
+	Waiting func(time.Duration)
 }
 
 // Publisher writes a relay's records and its progress in Kafka transactions
-// (KIP-98). One goroutine calls it; acknowledgements come in from the client's
+// (KIP-98), or, at least once, without them (atleastonce.go). One goroutine calls it; acknowledgements come in from the client's
 // own goroutines.
 //
 // A failed record, a failed commit or a fenced producer makes every later call
@@ -49,6 +52,8 @@ type Publisher struct {
 	pool    chan *batch // batches whose records are all acknowledged
 	made    int
 	failure atomic.Pointer[error]
+
+	last *cdc.Progress // at least once: the last one that is durable
 }
 
 // maxBatches bounds what is on its way: with batches of 256 KiB, 24 MiB.
@@ -70,8 +75,6 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 		return nil, err
 	}
 	opts = append(opts,
-		kgo.TransactionalID(c.TransactionalID),
-		kgo.TransactionTimeout(60*time.Second),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(codec),
@@ -83,6 +86,11 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond),
 		kgo.UnknownTopicRetries(10),
 	)
+	if c.AtLeastOnce {
+		opts = append(opts, kgo.RecordDeliveryTimeout(DeliveryTimeout))
+	} else {
+		opts = append(opts, kgo.TransactionalID(c.TransactionalID), kgo.TransactionTimeout(60*time.Second))
+	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka producer: %w", err)
@@ -112,13 +120,19 @@ func compression(name string) (kgo.CompressionCodec, error) {
 
 // Close ends the client. What was not committed is aborted by the broker or by
 // the next Fence.
-func (p *Publisher) Close() { p.client.Close() }
+func (p *Publisher) Close() {
+	p.farewell()
+	p.client.Close()
+}
 
 // Fence makes the internal topics where they are missing, then this producer the
 // only one of its transactional id, and ends what a predecessor had open
 // (InitProducerId).
 func (p *Publisher) Fence(ctx context.Context) error {
 	if err := p.prepare(ctx); err != nil {
+		return err
+	}
+	if err := p.outwait(ctx); err != nil || p.config.AtLeastOnce {
 		return err
 	}
 	if _, _, err := p.client.ProducerID(ctx); err != nil {
@@ -199,7 +213,7 @@ func (p *Publisher) Publish(_ context.Context, cb *cdc.Batch) error {
 // begin opens a transaction. Its short pause does not end with a context: what
 // was taken over must be published, or everything after it must fail.
 func (p *Publisher) begin() error {
-	if err := p.err(); err != nil || p.open {
+	if err := p.err(); err != nil || p.open || p.config.AtLeastOnce {
 		return err
 	}
 	if rest := afterEnd - time.Since(p.ended); rest > 0 {
@@ -232,6 +246,10 @@ func (p *Publisher) Note(_ context.Context, n cdc.Note) error {
 // Commit writes progress and ends the transaction. An error leaves its outcome
 // unknown.
 func (p *Publisher) Commit(ctx context.Context, progress cdc.Progress) error {
+	if p.config.AtLeastOnce {
+		return p.commitAcked(ctx, progress)
+	}
+	progress.Unfenced = false
 	value, err := json.Marshal(progress)
 	if err != nil {
 		return fmt.Errorf("progress: %w", err)
@@ -255,7 +273,7 @@ func (p *Publisher) commitNote(ctx context.Context, n cdc.Note) error {
 	if err := p.client.Flush(ctx); err != nil {
 		return p.fail(fmt.Errorf("kafka: flush: %w", err))
 	}
-	if err := p.err(); err != nil {
+	if err := p.err(); err != nil || p.config.AtLeastOnce {
 		return err
 	}
 	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {

@@ -146,7 +146,10 @@ func (x *tap) dawdle() {
 	slow := x.slow
 	x.mu.Unlock()
 	if slow != nil {
-		time.Sleep(slow())
+		select {
+		case <-x.t.Context().Done():
+		case <-time.After(slow()):
+		}
 	}
 }
 

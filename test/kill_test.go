@@ -235,7 +235,7 @@ func (w *killWorker) startFront(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.url = "http://" + l.Addr().String() + target.Path
-	target.Path = "" // it stands in w.url
+	target.Path = ""                     // it stands in w.url
 	go func() { _ = w.front.Serve(l) }() // ends with Close
 }
 
@@ -292,7 +292,7 @@ func (w *killWorker) run(t *testing.T, point killPoint, death killDeath, seed ui
 	r.sql(killSchema, `INSERT INTO accounts SELECT g, 'old', repeat('y', 3000) FROM generate_series(1, 300) g`,
 		`INSERT INTO loads SELECT -g, 'old' FROM generate_series(1, 5000) g`, `INSERT INTO loose SELECT g % 3, 'old' FROM generate_series(1, 50) g`)
 	r.file = filepath.Join(r.dir, "relay.yaml")
-	text := fmt.Sprintf("name: %s\npostgres: {url: %q}\nkafka: {brokers: [%q], single_broker: true, topics: {partitions: 3}}\nregistry: {url: %q}\n\n",
+	text := fmt.Sprintf("name: %s\npostgres: {url: %q}\nkafka: {brokers: [%q], single_broker: true, topics: {partitions: 3}}\nregistry: {url: %q}\nformat: {truncate: true}\n",
 		name, strings.Replace(r.database, fmt.Sprintf(":%d/", w.postgres.Port()), ":"+strconv.Itoa(port(t, w.pg.addr()))+"/", 1)+"?sslmode=disable", w.kafka.addr(), w.url)
 	if err := os.WriteFile(r.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -92,7 +92,10 @@ func (w *workload) connect(ctx context.Context) (*pgx.Conn, error) {
 		if err == nil || ctx.Err() != nil {
 			return conn, err
 		}
-		time.Sleep(20 * time.Millisecond)
+		select {
+		case <-ctx.Done():
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
 }
 
@@ -220,17 +223,14 @@ func (w *workload) one(ctx context.Context, tx pgx.Tx, due map[string]int64) err
 		w.columns++
 		_, err := tx.Exec(ctx, fmt.Sprintf("ALTER TABLE accounts ADD COLUMN IF NOT EXISTS extra%d int DEFAULT 1", w.columns))
 		return err
-	case truncates && n < 990:
+	case n < 990:
 		due["loads"] += w.partitions
 		_, err := tx.Exec(ctx, "TRUNCATE loads")
 		return err
-	case truncates && n < 993:
+	case n < 993:
 		due["accounts"] += w.partitions
 		_, err := tx.Exec(ctx, "TRUNCATE accounts")
 		return err
 	}
 	return exec("loose", 1, `INSERT INTO loose VALUES ($1, NULL)`, id)
 }
-
-// truncates is false while the relay only counts them.
-const truncates = false

@@ -27,6 +27,7 @@ func TestKeysOutsideTheReplicaIdentityAreAFinding(t *testing.T) {
 		{"only a unique index", "CREATE TABLE t (a int NOT NULL UNIQUE)", nil, "warning replica_identity", []string{"no primary key", "USING INDEX"}},
 		{"no key", "CREATE TABLE t (a int)", nil, "warning table_key", []string{"no key"}},
 		{"NOTHING", create + "ALTER TABLE t REPLICA IDENTITY NOTHING", nil, "error replica_identity", []string{"refuses UPDATE and DELETE"}},
+		{"NOTHING, and published already", create + "ALTER TABLE t REPLICA IDENTITY NOTHING; CREATE PUBLICATION own FOR ALL TABLES", nil, "warning replica_identity", []string{"refuses UPDATE and DELETE"}},
 		{"inserts only", create + "; CREATE PUBLICATION own FOR TABLE t WITH (publish = 'insert')", []string{"a"}, "", nil},
 	}
 	for _, test := range tests {

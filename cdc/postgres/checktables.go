@@ -87,7 +87,11 @@ func (k *checker) tables(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var keyless, nothing, unreadable, hidden []string
+	published, err := catalog.Tables(ctx, k.config.Publication)
+	if err != nil {
+		return err
+	}
+	var keyless, nothing, stuck, unreadable, hidden []string
 	for _, m := range matched {
 		t, err := catalog.Table(ctx, m.OID)
 		if err != nil {
@@ -98,11 +102,15 @@ func (k *checker) tables(ctx context.Context) error {
 		}
 		k.found = append(k.found, t)
 		name := quoteIdent(t.Schema) + "." + quoteIdent(t.Name)
-		switch f := facts[m.OID]; {
+		switch {
+		case t.Identity == cdc.IdentityNothing && slices.ContainsFunc(published, func(p Published) bool { return p.OID == m.OID }):
+			stuck = append(stuck, name)
 		case t.Identity == cdc.IdentityNothing:
 			nothing = append(nothing, name)
 		case len(t.Key) == 0:
 			keyless = append(keyless, name)
+		}
+		switch f := facts[m.OID]; {
 		case k.options.Snapshot && !f.readable:
 			unreadable = append(unreadable, name)
 		case k.options.Snapshot && f.rowSecurity:
@@ -112,12 +120,15 @@ func (k *checker) tables(ctx context.Context) error {
 	k.add(cdc.LevelInfo, "tables", fmt.Sprintf("%d tables match", len(matched)), "")
 	k.each(cdc.LevelWarning, "table_key", keyless, "%s has no key: its records have none, all in one partition; unless its replica identity is FULL, the server refuses UPDATE and DELETE while it is published",
 		"ALTER TABLE %[1]s ADD PRIMARY KEY (…); or ALTER TABLE %[1]s REPLICA IDENTITY FULL; or leave it out by tables.exclude")
+	// What a publication does already, a relay that stays away does not mend.
+	const refuses = "%s has REPLICA IDENTITY NOTHING: while it is published, the server refuses UPDATE and DELETE of its rows"
+	const remedy = "ALTER TABLE %[1]s REPLICA IDENTITY DEFAULT; or leave it out by tables.exclude"
 	level := cdc.LevelWarning
-	if k.publish.update || k.publish.remove {
+	if (k.publish.update || k.publish.remove) && k.config.alters() && !k.publish.all {
 		level = cdc.LevelError
 	}
-	k.each(level, "replica_identity", nothing, "%s has REPLICA IDENTITY NOTHING: while it is published, the server refuses UPDATE and DELETE of its rows",
-		"ALTER TABLE %[1]s REPLICA IDENTITY DEFAULT; or leave it out by tables.exclude")
+	k.each(level, "replica_identity", nothing, refuses, remedy)
+	k.each(cdc.LevelWarning, "replica_identity", stuck, refuses, remedy)
 	k.each(cdc.LevelError, "select", unreadable, "user "+strings.ReplaceAll(quoteIdent(k.user), "%", "%%")+" may not read %s for the snapshot",
 		"GRANT SELECT ON %[1]s TO "+strings.ReplaceAll(quoteIdent(k.user), "%", "%%")+"; and USAGE on its schema")
 	k.each(cdc.LevelError, "row_security", hidden, "row security hides rows of %s from the snapshot",

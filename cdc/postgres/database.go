@@ -46,7 +46,11 @@ type Config struct {
 	// Check asks.
 	Rules  func(*cdc.Table) cdc.Rules
 	MaxRow int // bytes; bounds what is read at once
-	Logger *slog.Logger
+	// OnSilence is told when the server has been silent for half of
+	// wal_sender_timeout, also while nobody reads; may be nil. It may be called more
+	// than once, and must be quick.
+	OnSilence func(error)
+	Logger    *slog.Logger
 }
 
 // where is the configured row filter of a table.

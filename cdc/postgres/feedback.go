@@ -26,11 +26,12 @@ type feedback struct {
 	stop      chan struct{}
 	done      sync.WaitGroup
 	err       atomic.Pointer[error]
+	listen    func() // asked at every tick; may be nil
 }
 
 // startFeedback begins with from, which is at least what the slot had.
-func startFeedback(conn *pgconn.PgConn, from cdc.LSN, every time.Duration) *feedback {
-	f := &feedback{conn: conn, poke: make(chan struct{}, 1), stop: make(chan struct{})}
+func startFeedback(conn *pgconn.PgConn, from cdc.LSN, every time.Duration, listen func()) *feedback {
+	f := &feedback{conn: conn, listen: listen, poke: make(chan struct{}, 1), stop: make(chan struct{})}
 	f.confirmed.Store(uint64(from))
 	f.done.Go(func() { f.run(every) })
 	return f
@@ -76,6 +77,9 @@ func (f *feedback) run(every time.Duration) {
 		case <-f.poke:
 			at = time.Time{}
 		case <-tick.C:
+			if f.listen != nil {
+				f.listen()
+			}
 		}
 		lsn := f.confirmed.Load()
 		if lsn == sent && time.Since(at) < every && !stopping {

@@ -217,3 +217,17 @@ func TestPostgreSQL14HasNoRowFilters(t *testing.T) {
 	wantStop(t, l.db.Publication(t.Context()), "PostgreSQL 14", "15")
 	wantFinding(t, l.config, "error row_filter", "PostgreSQL 14")
 }
+
+// TestAFilterThatStandsInTheWayAlreadyIsAWarning: a relay that stays away does not
+// mend it.
+func TestAFilterThatStandsInTheWayAlreadyIsAWarning(t *testing.T) {
+	t.Parallel()
+	needs15(t)
+	l := prepareLive(t, pgtest.NewDatabase(t), "CREATE TABLE t (a int PRIMARY KEY, v text); CREATE PUBLICATION own FOR TABLE t WHERE (v = 'x')", where(map[string]string{"public.t": "v = 'x'"}))
+	l.db = postgres.New(l.config)
+	defer l.db.Close()
+	if err := l.db.Publication(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wantFinding(t, l.config, "warning row_filter", "replica identity", "REPLICA IDENTITY FULL")
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -67,16 +68,22 @@ type frames struct {
 	conn  net.Conn
 	buf   []byte
 	r, w  int
-	max   int       // bytes of one message
-	last  time.Time // when the last read returned
-	since time.Time // when the current measurement began
-	bytes int       // that arrived in it
-	fast  bool      // the last measurement brought so much that the next read can wait
+	max   int          // bytes of one message
+	last  time.Time    // when the last read returned
+	since time.Time    // when the current measurement began
+	bytes int          // that arrived in it
+	heard atomic.Int64 // when bytes last arrived, nanoseconds since 1970
+	fast  bool         // the last measurement brought so much that the next read can wait
 }
 
 func newFrames(conn net.Conn, maxMessage int) *frames {
-	return &frames{conn: conn, buf: make([]byte, readBuffer), max: maxMessage, last: time.Now(), since: time.Now()}
+	f := &frames{conn: conn, buf: make([]byte, readBuffer), max: maxMessage, last: time.Now(), since: time.Now()}
+	f.heard.Store(f.last.UnixNano())
+	return f
 }
+
+// silence is for how long nothing has arrived. Safe to call at any time.
+func (f *frames) silence() time.Duration { return time.Since(time.Unix(0, f.heard.Load())) }
 
 // next returns the payload of the next CopyData message, valid until the next
 // call, or nil when none arrived within wait. An error of the server is an error
@@ -137,6 +144,9 @@ func (f *frames) fill(need int, wait time.Duration) (bool, error) {
 	f.w += n
 	f.bytes += n
 	f.last = time.Now()
+	if n > 0 {
+		f.heard.Store(f.last.UnixNano())
+	}
 	if elapsed := f.last.Sub(f.since); elapsed >= paceEvery {
 		f.fast = int64(f.bytes)*int64(time.Millisecond) >= paceAbove*int64(elapsed)
 		f.since, f.bytes = f.last, 0

@@ -53,8 +53,8 @@ func (d *Database) Slot(ctx context.Context) (*cdc.Slot, error) {
 	case twoPhase:
 		return bad("decodes prepared transactions (two_phase)", mend)
 	case value(wal) == "lost":
-		return bad("is lost: the server has removed WAL that it needed (max_slot_wal_keep_size or an idle timeout)",
-			"changes are gone; drop the slot and begin anew under another name, which takes a new snapshot")
+		s.Lost = "the server has removed WAL that it needed (max_slot_wal_keep_size or an idle timeout)"
+		return &s, nil
 	case lsn == nil:
 		return bad("has no confirmed LSN yet: it is being made", "wait, or drop it")
 	}
@@ -181,20 +181,22 @@ func (d *Database) pluginArgs() []string {
 }
 
 // statusInterval is how often a status goes out by itself: a third of the time
-// after which the server gives a silent client up, at most 10 s.
-func (d *Database) statusInterval(ctx context.Context) (time.Duration, error) {
+// after which the server gives a silent client up, at most 10 s. After half of that
+// time without an answer, the server may be about to give this client up.
+func (d *Database) statusInterval(ctx context.Context) (pace, error) {
 	conn, err := d.sql(ctx)
 	if err != nil {
-		return 0, err
+		return pace{}, err
 	}
 	var ms int64
 	err = conn.QueryRow(ctx, "SELECT setting::bigint FROM pg_settings WHERE name = 'wal_sender_timeout'").Scan(&ms)
 	if err != nil {
-		return 0, fmt.Errorf("read wal_sender_timeout: %w", err)
+		return pace{}, fmt.Errorf("read wal_sender_timeout: %w", err)
 	}
-	every := 10 * time.Second
-	if third := time.Duration(ms) * time.Millisecond / 3; third > 0 {
-		every = min(every, third)
+	timeout := time.Duration(ms) * time.Millisecond
+	every := pace{status: 10 * time.Second, silence: timeout / 2}
+	if third := timeout / 3; third > 0 {
+		every.status = min(every.status, third)
 	}
 	return every, nil
 }

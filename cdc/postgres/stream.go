@@ -24,19 +24,42 @@ type stream struct {
 	event    cdc.Event
 	tx       cdc.Transaction
 	inTx     bool
+	limit    time.Duration // of silence; 0: none
 	versions versions
 	row      []byte // a row's frame that waits until its relation is announced
 }
 
-func newStream(d *Database, conn *pgconn.PgConn, from cdc.LSN, every time.Duration) *stream {
-	return &stream{
-		db: d, conn: conn,
+// pace is how often the server hears from a stream, and after what silence of its
+// own it is given up; 0: never.
+type pace struct{ status, silence time.Duration }
+
+func newStream(d *Database, conn *pgconn.PgConn, from cdc.LSN, every pace) *stream {
+	s := &stream{
+		db: d, conn: conn, limit: every.silence,
 		// A row of text is at most twice its bytes, and an old row comes with it
 		// under REPLICA IDENTITY FULL.
 		frames:   newFrames(conn.Conn(), 4*d.config.MaxRow+64<<10),
-		feedback: startFeedback(conn, from, every),
 		versions: newVersions(d.history, d.read),
 	}
+	var listen func()
+	if told := d.config.OnSilence; told != nil && every.silence > 0 {
+		listen = func() {
+			if err := s.silent(); err != nil {
+				told(err)
+			}
+		}
+	}
+	s.feedback = startFeedback(conn, from, every.status, listen)
+	return s
+}
+
+// silent is an error when nothing has come from the server for so long that it may
+// have given this connection up: every status asks for an answer.
+func (s *stream) silent() error {
+	if quiet := s.frames.silence(); s.limit > 0 && quiet > s.limit {
+		return fmt.Errorf("nothing has come from PostgreSQL for %s; it may have given the connection up", quiet.Round(time.Millisecond))
+	}
+	return nil
 }
 
 // Confirm sets the LSN that the server is told. Safe to call at any time.
@@ -58,7 +81,7 @@ func (s *stream) Next(ctx context.Context, wait time.Duration) (*cdc.Event, erro
 		if s.row = nil; frame == nil {
 			var err error
 			if frame, err = s.frames.next(wait); frame == nil || err != nil {
-				return nil, err
+				return nil, errors.Join(err, s.silent())
 			}
 		}
 		ev, err := s.frame(frame)

@@ -83,6 +83,9 @@ func TestCheckOfOverrides(t *testing.T) {
 		!has(found, "mask", cdc.LevelError, `column "born" is of type date`) || !has(found, "row_filter", cdc.LevelError, "replica identity") {
 		t.Errorf("exit %d: %+v", code, found)
 	}
+	if r := w.relay(t, "schema", "show", "public.pets"); r.code != 1 || r.out != "" || !strings.Contains(r.err, "left out") {
+		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
+	}
 	if r := w.relay(t, "schema", "check", "public.pets"); r.code != 4 || !strings.Contains(r.out, "table public.pets") {
 		t.Errorf("exit %d: %s%s", r.code, r.out, r.err)
 	}

@@ -64,7 +64,7 @@ func (s *settings) kafkaConfig() (kafka.Config, error) {
 
 func (s *settings) publisherConfig(c kafka.Config) kafka.PublisherConfig {
 	out := kafka.PublisherConfig{
-		Config: c, Name: s.Name, TransactionalID: "tailrace." + s.Name + "." + s.Postgres.Slot.Name,
+		Config: c, Name: s.Name, TransactionalID: "tailrace." + s.Name + "." + s.Postgres.Slot.Name, AtLeastOnce: s.Delivery == "at_least_once",
 		Compression: s.Kafka.Compression, MaxRecord: int(s.MaxRow), CreateTopics: s.Kafka.Topics.Create,
 		Partitions: s.Kafka.Topics.Partitions, Replication: s.Kafka.Topics.ReplicationFactor, TopicConfig: s.Kafka.Topics.Config,
 	}

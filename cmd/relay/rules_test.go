@@ -217,6 +217,10 @@ func TestSettledDefaults(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "format.nonfinite: want null or fail") || !strings.Contains(err.Error(), "format.unknown: want drop or bytes") {
 		t.Errorf("%v", err)
 	}
+	_, err = config.Parse("relay.yaml", []byte(strings.Replace(minimal, "kafka:", "  slot: {adopt: true}\nkafka:\n  partitioner: key_body", 1)), &settings{})
+	if err == nil || !strings.Contains(err.Error(), "kafka.partitioner: want debezium") {
+		t.Errorf("%v", err)
+	}
 	adopt := &settings{}
 	if _, err := config.Parse("relay.yaml", []byte(strings.Replace(minimal, "kafka:", "  slot: {adopt: true}\nkafka:", 1)), adopt); err != nil || adopt.Kafka.Partitioner != "debezium" {
 		t.Errorf("%v: %s", err, adopt.Kafka.Partitioner)

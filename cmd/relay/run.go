@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"net/http"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,8 @@ import (
 )
 
 func newRunCommand(g *globals) *cobra.Command {
-	return &cobra.Command{
+	var remedies resumption
+	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Publishes until stopped",
 		Long: `Publishes the committed changes of the database until it is stopped.
@@ -22,7 +24,7 @@ The first start creates the publication, the slot and the topics, and publishes 
 already. Every later start goes on where the last one ended. PostgreSQL, Kafka or the registry being away is
 waited for; where a person must decide, the relay stays and says why on /readyz (on_stop: exit leaves with
 code 3 instead).`,
-		Example: "  relay run -c relay.yaml",
+		Example: "  relay run -c relay.yaml\n  relay run --resnapshot",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			log, err := g.Logger()
@@ -36,14 +38,16 @@ code 3 instead).`,
 			if err := s.available(); err != nil {
 				return ops.Usage(err)
 			}
-			return run1(cmd.Context(), s, log)
+			return run1(cmd.Context(), s, remedies, log)
 		},
 	}
+	remedyFlags(cmd, &remedies)
+	return cmd
 }
 
 // run1 wires one relay: configuration to parts, parts to the supervisor, and the
 // page for operators beside it.
-func run1(ctx context.Context, s *settings, log *slog.Logger) error {
+func run1(ctx context.Context, s *settings, remedies resumption, log *slog.Logger) error {
 	book, err := s.ruleBook()
 	if err != nil {
 		return ops.Usage(err)
@@ -75,7 +79,9 @@ func run1(ctx context.Context, s *settings, log *slog.Logger) error {
 		kafka:     publisher,
 		settings:  s.schemaSettings(),
 		relay:     s.relayConfig(book),
-		snapshot:  snapshotMode{tables: s.Snapshot.Mode != "never", only: s.Snapshot.Mode == "only"},
+		snapshot:  snapshotMode{tables: s.Snapshot.Mode != "never", only: s.Snapshot.Mode == "only", needed: s.Snapshot.Mode == "when_needed"},
+		remedies:  remedies,
+		resumed:   make(chan resumption, 1),
 		create:    s.Postgres.Slot.Create,
 		adopt:     s.Postgres.Slot.Adopt,
 		exit:      s.OnStop == "exit",
@@ -88,8 +94,11 @@ func run1(ctx context.Context, s *settings, log *slog.Logger) error {
 	}
 	observe := &watch{
 		postgres: sup.postgres, status: state, closing: sup.end, log: log,
-		warn: int64(s.WAL.Warn), repeats: ops.NewRepeats(log), appeared: sup.appeared,
+		warn: int64(s.WAL.Warn), max: int64(s.WAL.Max), drop: s.WAL.AtMax == "drop_slot", repeats: ops.NewRepeats(log), appeared: sup.appeared,
 		ping: map[string]func(context.Context) error{"Kafka": broker.Ping, "registry": schemas.Ping},
+	}
+	if s.Delivery == "at_least_once" {
+		sup.postgres.OnSilence = sup.end // nothing else shuts this relay out once another has the slot
 	}
 	var beside []*probe
 	if s.Heartbeat.Interval > 0 {
@@ -115,6 +124,7 @@ func run1(ctx context.Context, s *settings, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
+		page.HandleGuarded("POST /resume", http.HandlerFunc(sup.resumePage))
 		group.Beside(page.Run)
 	}
 	group.Beside(func(ctx context.Context) error { observe.run(ctx); return nil })

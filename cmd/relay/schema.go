@@ -46,7 +46,7 @@ func (s *settings) schemasOf(book *ruleBook, t *cdc.Table) ([]tableSchema, error
 	topic, form := s.topic(book, t), s.schemaSettings()
 	published, err := book.shaped(t)
 	if err != nil {
-		return nil, err
+		return nil, errors.New(err.Error()) // nothing has stopped that a person must start again
 	}
 	key, value, err := schema.Describe(form, published, topic)
 	if err != nil {

@@ -27,9 +27,13 @@ type supervisor struct {
 	settings  schema.Settings
 	relay     cdc.Config
 	snapshot  snapshotMode
-	create    bool // the slot may be made
-	adopt     bool // a slot that we know nothing of is a Debezium's
-	exit      bool // leave where a person must decide
+	create    bool            // the slot may be made
+	adopt     bool            // a slot that we know nothing of is a Debezium's
+	exit      bool            // leave where a person must decide
+	remedies  resumption      // of relay run
+	once      resumption      // of relay resume; for the next start
+	diverged  bool            // the last stream has shown another history
+	resumed   chan resumption // relay resume
 	registrar schema.Registrar
 	status    *status
 	metrics   *metrics
@@ -61,6 +65,7 @@ func (s *supervisor) end(why error) {
 type snapshotMode struct {
 	tables bool // read the tables at the first start
 	only   bool // and end then
+	needed bool // read them at a gap, too
 }
 
 // errDone ends a relay that had one thing to do.
@@ -83,14 +88,23 @@ func (s *supervisor) run(ctx context.Context) error {
 			}
 			return nil
 		case cdc.Stopped(err):
+			if s.settles(err) {
+				continue
+			}
 			if s.exit {
 				return &ops.Exit{Code: ops.ExitStopped, Err: err}
 			}
 			s.status.failed(err)
 			s.status.set(ops.StateStopped, err.Error())
 			s.log.Error("stopped: a person must decide", "error", err.Error())
-			<-ctx.Done()
-			return nil
+			select {
+			case <-ctx.Done():
+				return nil
+			case s.once = <-s.resumed:
+				s.log.Info("resumed", "resnapshot", s.once.Resnapshot, "accept_gap", s.once.AcceptGap)
+				s.diverged = isDiverged(err) && s.once != (resumption{})
+				continue
+			}
 		case !s.connected && postgres.Refused(err):
 			return &ops.Exit{Code: ops.ExitFailed, Err: err}
 		}
@@ -108,6 +122,22 @@ func (s *supervisor) run(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// settles tells whether the relay was allowed beforehand to go on after what a
+// stream, but no start, can find: that the server has another history. The next
+// start is told.
+func (s *supervisor) settles(err error) bool {
+	if s.diverged || !isDiverged(err) || !s.remedies.Resnapshot && !s.remedies.AcceptGap {
+		return false
+	}
+	s.diverged = true
+	return true
+}
+
+func isDiverged(err error) bool {
+	var stop *cdc.StopError
+	return errors.As(err, &stop) && stop.Trouble == cdc.Diverged
 }
 
 // session is one life of the relay: from the start to the first fault.
@@ -145,8 +175,15 @@ func (s *supervisor) session(parent context.Context) error {
 		Database: db, Memory: publisher, Slot: s.postgres.Slot, Publication: s.postgres.Publication,
 		Snapshot: s.snapshot.tables, Create: s.create, Adopt: s.adopt, Nonce: strconv.FormatUint(rand.Uint64(), 16),
 		State: s.changed, Report: s.status.progress,
+		Remedies: cdc.Remedies{
+			Resnapshot: s.remedies.Resnapshot || s.once.Resnapshot, AcceptGap: s.remedies.AcceptGap || s.once.AcceptGap,
+			WhenNeeded: s.snapshot.needed, Diverged: s.diverged,
+		},
 	}
 	stream, err := starter.Start(ctx, r)
+	if err == nil {
+		s.once, s.diverged = resumption{}, false
+	}
 	if err != nil {
 		return cause(ctx, err)
 	}

@@ -50,6 +50,9 @@ func (s *settings) Validate(report config.Report) {
 	if s.Format.Nonfinite == "fail" && s.Registry.OnIncompatible == "dead_letter" {
 		report("registry.on_incompatible", "want stop or force beside format.nonfinite: fail, which has no dead letters")
 	}
+	if s.Postgres.Slot.Adopt && s.Kafka.Partitioner != "debezium" {
+		report("kafka.partitioner", "want debezium beside postgres.slot.adopt: true, or records would go to other partitions than before")
+	}
 	if s.Format.Compat == "debezium" {
 		switch s.Format.Nonfinite {
 		case "dead_letter", "string":

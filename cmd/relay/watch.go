@@ -25,6 +25,8 @@ type watch struct {
 	status   *status
 	closing  func(error) // ends the session
 	warn     int64       // bytes that the slot may hold back before it is said; 0: never
+	max      int64       // bytes that it may hold back at most; 0: any number
+	drop     bool        // what happens at max: the slot is given up
 	log      *slog.Logger
 	repeats  *ops.Repeats
 	appeared func(context.Context, *pgx.Conn) ([]string, error) // tables that the session has not taken in
@@ -95,6 +97,9 @@ func (w *watch) ask(ctx context.Context, conn *pgx.Conn) error {
 		return err
 	}
 	w.status.saw(serverState{LSN: wal.End, Retained: wal.Retained})
+	if acted, err := w.guard(ctx, conn, wal); acted || err != nil {
+		return err
+	}
 	if w.warn > 0 && wal.Retained >= w.warn {
 		w.repeats.Log(ctx, slog.LevelWarn, "wal", "the slot holds back more WAL than wal.warn; the server's disk fills until the relay catches up",
 			slog.String("slot", w.postgres.Slot), slog.String("retained", ops.Bytes(wal.Retained)), slog.String("warn", ops.Bytes(w.warn)))

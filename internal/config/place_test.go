@@ -16,7 +16,7 @@ func (c *rowValue) UnmarshalNull()               { c.null = true }
 
 type rows struct {
 	Rules []map[string]string `yaml:"rules" doc:"Rules."`
-	Row   map[string]rowValue     `yaml:"row" doc:"A row."`
+	Row   map[string]rowValue `yaml:"row" doc:"A row."`
 }
 
 // TestLocate finds the character X of each value in the file.

@@ -1,0 +1,42 @@
+package kafka
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tailrace/tailrace/cdc"
+)
+
+// Decide writes what a person has accepted into the progress topic of a relay, for
+// its next start to find. It takes no part in transactions and fences nobody: the
+// relay may run meanwhile, stopped. The error is a StopError when the relay has no
+// memory that the decision could be about.
+func Decide(ctx context.Context, c PublisherConfig, decide func(cdc.Progress) cdc.Decision) (cdc.Decision, error) {
+	c.AtLeastOnce, c.TransactionalID = true, ""
+	p, err := NewPublisher(c)
+	if err != nil {
+		return cdc.Decision{}, err
+	}
+	defer p.Close()
+	var rem cdc.Remembered
+	if err := p.peek(ctx, &rem); err != nil {
+		return cdc.Decision{}, err
+	}
+	if rem.Progress == nil {
+		return cdc.Decision{}, &cdc.StopError{What: fmt.Sprintf("topic %s holds no progress: no relay of this name has published", ProgressTopic(c.Name)),
+			Next: "look at name and kafka.brokers; a first start needs no decision"}
+	}
+	d := decide(*rem.Progress)
+	value, err := json.Marshal(d)
+	if err != nil {
+		return d, fmt.Errorf("decision: %w", err)
+	}
+	record := &kgo.Record{Topic: ProgressTopic(c.Name), Key: []byte(keyDecision), Value: value}
+	if err := p.client.ProduceSync(ctx, record).FirstErr(); err != nil {
+		return d, fmt.Errorf("kafka: write the decision: %w", err)
+	}
+	return d, nil
+}
