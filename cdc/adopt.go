@@ -209,6 +209,9 @@ func (st *Starter) adopt(ctx context.Context, r *Relay, sys System, slot *Slot, 
 	if p.Adopted, err = newAdoption(tails, slot.Confirmed, sys.Position); err != nil {
 		return nil, err
 	}
+	if p.Since, err = st.Database.Since(ctx); err != nil {
+		return nil, err
+	}
 	tables, err := st.Database.Published(ctx)
 	if err != nil {
 		return nil, err

@@ -67,6 +67,10 @@ func (d *database) Stream(context.Context, LSN) (Stream, error) {
 	return d.session, nil
 }
 
+func (d *database) Since(context.Context) (uint64, error) { return 1, nil }
+
+func (d *database) Whole(context.Context, uint64) (map[string]uint32, error) { return nil, nil }
+
 func (d *database) Remember(h *History) { d.history = h }
 
 func (d *database) Rows(context.Context) (Rows, error) { return emptyTables{d}, nil }
@@ -108,6 +112,8 @@ func (e emptyTables) Tables() (out []*Table) {
 	}
 	return out
 }
+
+func (e emptyTables) Since() uint64 { return 1 }
 
 func (e emptyTables) XID() uint32 { return 0 }
 

@@ -29,8 +29,8 @@ type entry struct {
 	version Version
 }
 
-// Add reads one record of the schema topic; a position that is not later than
-// the relation's last one replaces what stands there.
+// Add reads one record of the schema topic; one of the same position replaces what
+// stands there.
 func (h *History) Add(value []byte) error {
 	var v Version
 	if err := json.Unmarshal(value, &v); err != nil {
@@ -50,11 +50,16 @@ func (h *History) Add(value []byte) error {
 // At is the version of a relation that is in force at a position; nil when the
 // history begins later, or does not know it.
 func (h *History) At(relation uint32, at Position) *Version {
-	var found *Version
+	var found *entry
 	for i := range h.versions[relation] {
-		if e := &h.versions[relation][i]; e.from.Compare(at) <= 0 {
-			found = &e.version
+		e := &h.versions[relation][i]
+		// One that was noted while a stretch was read again stands behind later ones.
+		if e.from.Compare(at) <= 0 && (found == nil || e.from.Compare(found.from) >= 0) {
+			found = e
 		}
 	}
-	return found
+	if found == nil {
+		return nil
+	}
+	return &found.version
 }

@@ -19,6 +19,9 @@ type Progress struct {
 	Last        *LastCommit  `json:"last,omitempty"`
 	Partial     *Partial     `json:"partial,omitempty"`
 	Snapshot    *SnapshotRun `json:"snapshot,omitempty"`
+	// Since is the oldest transaction that ran when the tables were read, or counted
+	// as read, for the first time; 0: they were not.
+	Since uint64 `json:"since,omitempty"`
 	// Message is the LSN of the last message outside of transactions, where it
 	// counts as a commit in source.sequence.
 	Message LSN       `json:"message,omitempty"`

@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -47,6 +48,11 @@ type Database interface {
 	Publication(ctx context.Context) error
 	// Published lists the tables of the publication by name, with their OIDs.
 	Published(ctx context.Context) (map[string]uint32, error)
+	// Since is the oldest transaction that runs now.
+	Since(ctx context.Context) (uint64, error)
+	// Whole lists the published tables that the stream alone brings whole, for a
+	// slot whose tables were read when since was the oldest transaction.
+	Whole(ctx context.Context, since uint64) (map[string]uint32, error)
 	// CreateSlot makes the slot, opens the exported snapshot in every reading
 	// session, and starts replication on the connection that made the slot.
 	CreateSlot(ctx context.Context) (at LSN, rows Rows, s Stream, err error)
@@ -63,6 +69,8 @@ type Database interface {
 // Rows is a snapshot that holds connections open.
 type Rows interface {
 	SnapshotSource
+	// Since is the oldest transaction that ran when the snapshot was taken.
+	Since() uint64
 	Close()
 }
 
@@ -245,7 +253,7 @@ func (s *launch) goOn(ctx context.Context, p Progress) error {
 		return err
 	}
 	s.relay.Source = s.stream
-	if err := s.unread(ctx, &p, s.rem.Done); err != nil {
+	if err := s.unread(ctx, &p); err != nil {
 		return err
 	}
 	s.relay.Resume(p, s.slot.Confirmed)
@@ -264,13 +272,33 @@ func (s *launch) goOn(ctx context.Context, p Progress) error {
 // unread begins a snapshot when the publication has tables that nobody has read
 // yet: they were added to it, by us or by hand, or made anew. Their rows get the
 // position where the stream goes on, so every change that it brings passes them.
-func (st *Starter) unread(ctx context.Context, p *Progress, done map[string]Cursor) error {
-	if !st.Snapshot || p.Snapshot != nil {
+// Tables that the stream brings whole count as read.
+func (s *launch) unread(ctx context.Context, p *Progress) error {
+	if !s.Snapshot || p.Snapshot != nil {
 		return nil
 	}
-	tables, err := st.Database.Published(ctx)
+	tables, err := s.Database.Published(ctx)
 	if err != nil {
 		return err
+	}
+	whole, err := s.Database.Whole(ctx, p.Since)
+	if err != nil {
+		return err
+	}
+	done := s.rem.Done
+	for name, oid := range whole {
+		if done[name].read(oid, p.SnapshotEpoch) {
+			continue
+		}
+		c := Cursor{Version: 1, OID: oid, At: p.Confirmed, Epoch: p.Current().Epoch}
+		v, err := json.Marshal(c)
+		if err != nil {
+			return fmt.Errorf("cursor of %s: %w", name, err)
+		}
+		if err := s.relay.Log.Note(ctx, Note{Key: snapshotPrefix + name, Value: v}); err != nil {
+			return err
+		}
+		done[name], s.relay.open.noted = c, true
 	}
 	for name, oid := range tables {
 		if !done[name].read(oid, p.SnapshotEpoch) {
@@ -309,7 +337,7 @@ func (s *launch) begin(ctx context.Context, p Progress, run *SnapshotRun) error 
 	}
 	defer rows.Close()
 	s.stream = stream
-	p.Confirmed = at
+	p.Confirmed, p.Since = at, rows.Since()
 	s.settle(&p, at)
 	if p.Snapshot = run; run != nil {
 		run.At = at

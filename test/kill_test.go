@@ -53,7 +53,7 @@ var killPoints = []killPoint{
 	{name: "before the slot is made", kind: pgSlot, start: true},
 	{name: "slot made, answer held", kind: pgMade, start: true},
 	{name: "before START_REPLICATION", kind: pgStream, start: true},
-	{name: "in the snapshot", kind: pgCopied, most: 4000, start: true},
+	{name: "in the snapshot", kind: pgCopied, most: 50, start: true},
 	{name: "between snapshot and stream", kind: pgGoodbye, start: true},
 }
 

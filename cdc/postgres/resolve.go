@@ -99,7 +99,7 @@ func (c *Catalog) withTypes(t *cdc.Table, rel *pgoutput.Relation, m *moment) *cd
 	out := *t
 	out.Schema, out.Name, out.Columns = rel.Schema, rel.Name, slices.Clone(t.Columns)
 	for i := range out.Columns {
-		if typ := c.typeOf(rel.Columns[i].TypeOID, m); typ != nil {
+		if typ := c.typeOf(&rel.Columns[i], m); typ != nil {
 			out.Columns[i].Type = typ
 		}
 	}
@@ -114,7 +114,7 @@ func (c *Catalog) alone(f *facts, rel *pgoutput.Relation, m moment) *cdc.Table {
 	for i, col := range rel.Columns {
 		known := columnOf(m.prior, &col)
 		t.Columns[i] = cdc.Column{
-			Name: col.Name, Type: c.typeOf(col.TypeOID, &m), Modifier: col.Modifier, Replicated: col.Replicated,
+			Name: col.Name, Type: c.typeOf(&col, &m), Modifier: col.Modifier, Replicated: col.Replicated,
 			NotNull: t.IsKey(i) && (k.primary || identifies(rel, &col) || known != nil && known.NotNull),
 		}
 	}
@@ -130,7 +130,7 @@ func (c *Catalog) agreed(f *facts, rel *pgoutput.Relation, m moment) (t *cdc.Tab
 	published := f.published()
 	for i, col := range rel.Columns {
 		out := cdc.Column{
-			Name: col.Name, Type: c.typeOf(col.TypeOID, &m), Modifier: col.Modifier, Replicated: col.Replicated,
+			Name: col.Name, Type: c.typeOf(&col, &m), Modifier: col.Modifier, Replicated: col.Replicated,
 			NotNull: published[i].notNull, Default: published[i].expression,
 		}
 		if known := columnOf(m.prior, &col); known != nil && m.prior.Facts {
@@ -154,16 +154,22 @@ func identifies(rel *pgoutput.Relation, col *pgoutput.RelationColumn) bool {
 	return col.Replicated && rel.Identity != cdc.IdentityFull
 }
 
-// typeOf is a type as the version before had it, with the labels that its rows
-// have shown, else as the catalog has it. A type that is gone is still known to
-// that version.
-func (c *Catalog) typeOf(oid uint32, m *moment) *cdc.Type {
-	t := c.types[oid]
+// typeOf is a column's type as the version before had it, with what its rows have
+// shown, else as the catalog has it. A type that is gone is still known to that
+// version, by whichever column.
+func (c *Catalog) typeOf(col *pgoutput.RelationColumn, m *moment) *cdc.Type {
+	t := c.types[col.TypeOID]
 	if m.prior == nil || m.types && t.Kind != cdc.KindPseudo {
 		return t
 	}
-	if known := find(m.prior.Columns, func(c *cdc.Column) bool { return c.Type.OID == oid }); known != nil && known.Type.Kind != cdc.KindPseudo {
+	sameType := func(c *cdc.Column) bool { return c.Type.OID == col.TypeOID && c.Type.Kind != cdc.KindPseudo }
+	if known := find(m.prior.Columns, func(c *cdc.Column) bool { return sameType(c) && c.Name == col.Name }); known != nil {
 		return known.Type
+	}
+	if t.Kind == cdc.KindPseudo {
+		if known := find(m.prior.Columns, sameType); known != nil {
+			return known.Type
+		}
 	}
 	return t
 }

@@ -217,12 +217,6 @@ func (s *supervisor) check(ctx context.Context) error {
 		case "slot", "schema":
 		case "replicas", "min_insync_replicas", "unclean_election":
 			s.log.Warn(f.What, "check", f.Name, "remedy", f.Remedy)
-		case "replica_identity":
-			if s.postgres.CreatePublication && !s.postgres.Adopt {
-				refuse(f)
-			} else { // the publication is as it is, with the relay or without
-				s.log.Warn(f.What, "check", f.Name, "remedy", f.Remedy)
-			}
 		default:
 			refuse(f)
 		}
