@@ -143,7 +143,7 @@ func TestDifferencesOfTheEnvelopeItself(t *testing.T) {
 	if err != nil || len(list) != 1 || list[0].Field != "op" || list[0].Column != "" || !list[0].Breaks("BACKWARD") {
 		t.Errorf("got %v, %v", list, err)
 	}
-	for _, bad := range []string{"", `"int"`, `{"type":"record"`, envelopeOf(fieldID) + "x", compatRecord(fieldID)} {
+	for _, bad := range []string{"", `"int"`, `{"type":"record"`, envelopeOf(fieldID) + "x", envelopeOf(fieldID + "," + fieldID), compatRecord(fieldID)} {
 		if _, err := Differences(bad, envelopeOf(fieldID)); err == nil {
 			t.Errorf("%s: no error", bad)
 		}

@@ -46,13 +46,13 @@ func compileFields(s Settings, t *cdc.Table) (fields []field, fallbacks []int, e
 		}
 		f := field{column: i, name: names[i], mapping: m}
 		f.params, f.inKey = s.paramsOf(t, c, m, names[i])
-		missing := notNull(t, i)
+		must := notNull(t, i) // have a value
 		sentinel := s.sentinel(m)
-		f.nullable = !missing || formShapes[m.form].optional || m.varlena && sentinel == nil && !s.Compat && !t.IsKey(i)
+		f.nullable = !must || formShapes[m.form].optional || m.varlena && sentinel == nil && !s.Compat && !t.IsKey(i)
 		if t.Facts && c.Default != "" && m.defaults {
 			f.defJSON, f.defAvro = s.schemaDefault(m, c.Default)
 		}
-		f.compile(s, missing && formShapes[m.form].optional, sentinel)
+		f.compile(s, must && formShapes[m.form].optional, sentinel)
 		fields = append(fields, f)
 	}
 	return fields, fallbacks, nil

@@ -221,6 +221,8 @@ func (s *Settings) mapNumeric(m *mapping, modifier int32) {
 			{"scale", strconv.Itoa(m.scale)},
 			{"connect.decimal.precision", strconv.Itoa(m.precision)},
 		}
+	default:
+		m.scale = max(0, signedScale(m.scale)) // digits of a filler
 	}
 	// Up to thirty digits are stored in at most 24 bytes, never apart.
 	m.varlena = free || m.precision > 30

@@ -7,31 +7,46 @@ import (
 )
 
 // scanMoney reads an amount such as -$1,234.11 or ($1.00) as a plain number into
-// dst. The separators are the server's (lc_monetary): the last one, if two digits
-// follow it, starts the fraction.
+// dst. The separators are the server's (lc_monetary): the last one starts the
+// fraction, unless it can stand between groups of three digits.
 func scanMoney(dst, text []byte) []byte {
-	point := -1
+	point := fractionOf(text)
 	for i, c := range text {
 		switch {
+		case i == point:
+			dst = append(dst, '.')
 		case c == '-' || c == '(':
 			if len(dst) == 0 {
 				dst = append(dst, '-')
 			}
 		case c >= '0' && c <= '9':
-			if i == len(text)-2 || i == len(text)-3 && text[len(text)-1] == ')' {
-				if i > 0 && (text[i-1] == '.' || text[i-1] == ',') {
-					point = len(dst)
-				}
-			}
 			dst = append(dst, c)
 		}
 	}
-	if point >= 0 {
-		dst = append(dst, 0)
-		copy(dst[point+1:], dst[point:])
-		dst[point] = '.'
-	}
 	return dst
+}
+
+// fractionOf is where an amount's decimal point stands; -1 for none. Three digits
+// behind the only separator are a group: 1,234.
+func fractionOf(text []byte) int {
+	last, digits, others := -1, 0, 0
+	seen := false
+	for i, c := range text {
+		switch {
+		case c >= '0' && c <= '9':
+			digits++
+			seen = true
+		case seen && (c == '.' || c == ','):
+			if last >= 0 && text[last] != c {
+				others++
+			}
+			last, digits = i, 0
+		}
+	}
+	if digits == 0 || digits == 3 && others == 0 {
+		return -1
+	}
+	return last
 }
 
 // appendMoney appends an amount as the unscaled value of a decimal, rounded half
@@ -82,7 +97,8 @@ func (p *Plan) encodeMoneyReal(dst, text []byte) ([]byte, string) {
 }
 
 // encodeDecimalText appends a numeric as its digits; Debezium has its own words
-// for what is not finite.
+// for what is not finite. (Behind a number of negative scale it writes 2046 zeros
+// more.)
 func encodeDecimalText(dst, text []byte) ([]byte, string) {
 	switch string(text) {
 	case "NaN":

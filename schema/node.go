@@ -35,8 +35,8 @@ var primitives = map[string]avroType{
 type node struct {
 	typ     avroType
 	kind    Kind
-	unit    int64 // of times: nanoseconds in one
 	plain   bool  // a string that is PostgreSQL's text as it is
+	unit    int64 // of times: nanoseconds in one
 	name    string
 	connect string // connect.name
 	params  map[string]string

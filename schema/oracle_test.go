@@ -294,6 +294,8 @@ func checkEnvelope(t *rapid.T, p *Plan, codec *goavro.Codec, r *Reader, row []cd
 		Op: rapid.SampledFrom([]cdc.Op{cdc.OpRead, cdc.OpCreate, cdc.OpUpdate}).Draw(t, "op"), After: row, Tx: tx,
 		LSN: cdc.LSN(rapid.Uint64Range(1, 1<<62).Draw(t, "lsn")), LastCommit: cdc.LSN(rapid.Uint64Range(0, 3).Draw(t, "last")),
 		Snapshot: cdc.Marker(rapid.IntRange(0, 5).Draw(t, "snapshot")), Now: rapid.Int64Range(0, 1<<61).Draw(t, "now"),
+		XMin: rapid.Int64Range(0, 1<<40).Draw(t, "xmin"), TransactionID: []byte(rapid.SampledFrom([]string{"", "7:9"}).Draw(t, "transaction")),
+		TotalOrder: rapid.Int64Range(1, 1<<40).Draw(t, "total order"), TableOrder: rapid.Int64Range(1, 1<<40).Draw(t, "table order"),
 	}
 	sequence := fmt.Sprintf(`["%d","%d"]`, e.LastCommit, e.LSN)
 	if e.LastCommit == 0 {
@@ -309,8 +311,15 @@ func checkEnvelope(t *rapid.T, p *Plan, codec *goavro.Codec, r *Reader, row []cd
 	if tx.Origin != "" {
 		source["origin"], source["origin_lsn"] = map[string]any{"string": tx.Origin}, long(int64(tx.OriginLSN))
 	}
+	if e.XMin != 0 {
+		source["xmin"] = long(e.XMin)
+	}
+	var block any
+	if len(e.TransactionID) > 0 {
+		block = map[string]any{"event.block": map[string]any{"id": string(e.TransactionID), "total_order": e.TotalOrder, "data_collection_order": e.TableOrder}}
+	}
 	envelope := map[string]any{
-		"before": nil, "after": map[string]any{"n.public.t.Value": native}, "source": source, "transaction": nil,
+		"before": nil, "after": map[string]any{"n.public.t.Value": native}, "source": source, "transaction": block,
 		"op": e.Op.String(), "ts_ms": long(e.Now / 1_000_000), "ts_us": long(e.Now / 1000), "ts_ns": long(e.Now),
 	}
 	got, err := p.AppendValue(nil, e)

@@ -270,7 +270,7 @@ var serverMoney = regexp.MustCompile(`^(-?)\$(0|[1-9][0-9]{0,2}(?:,[0-9]{3})*)\.
 func judgeMoney(t *testing.T, c *course, text string, o outcome) {
 	t.Helper()
 	m := serverMoney.FindStringSubmatch(text)
-	if m == nil || len(m[2]) > 24 {
+	if m == nil || len(m[2]) > 24 || m[1] == "-" && strings.Trim(m[2]+m[3], "0") == "" {
 		return
 	}
 	digits := c.settings.MoneyDigits

@@ -17,10 +17,10 @@ type Settings struct {
 	Version  string // source.version
 
 	// Compat makes Debezium's choices of form: NULL in a nullable column with a
-	// default becomes the default, types that Debezium drops are dropped, NOT
-	// NULL columns stay so until a row needs null, and decimals that are not
-	// finite are null. Nonfinite: fail and Unknown: bytes keep their meaning with
-	// it; their other values have none.
+	// default becomes the default, types that Debezium drops are dropped unless
+	// Unknown is bytes, NOT NULL columns stay so until a row needs null, decimals
+	// that are not finite are null unless Nonfinite is fail, and an infinite
+	// interval is null only where Nonfinite is.
 	Compat bool
 	// Placeholder stands for unchanged TOASTed values.
 	Placeholder string // __debezium_unavailable_value

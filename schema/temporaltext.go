@@ -52,9 +52,10 @@ func appendISOText(dst []byte, kind Kind, text []byte) []byte {
 	switch {
 	case !ok || len(rest) < 6 || rest[0] != '-' || kind == KindTimestamp && (len(rest) < 15 || rest[6] != 'T'):
 		return append(dst, text...)
-	case year >= infiniteYear && (bc || string(text) == isoDateSnapshot):
-		return append(dst, "-infinity"...)
-	case year >= infiniteYear:
+	case kind == KindDate && year >= infiniteDateYear, kind == KindTimestamp && year >= infiniteStampYear:
+		if bc || string(text) == isoDateSnapshot {
+			return append(dst, "-infinity"...)
+		}
 		return append(dst, "infinity"...)
 	}
 	dst = append(appendPadded(dst, year, 4), rest[:6]...)
@@ -64,12 +65,12 @@ func appendISOText(dst []byte, kind Kind, text []byte) []byte {
 	return appendEra(dst, bc)
 }
 
-// infiniteYear is the first year by which Debezium stands for an infinity; the
-// years of PostgreSQL's own dates end before it. In a snapshot Debezium has a
-// positive year for the negative one as well.
+// The first years by which Debezium stands for an infinity; those of PostgreSQL
+// end before. A snapshot of its has a positive year for the negative one as well.
 const (
-	infiniteYear    = 5877611
-	isoDateSnapshot = "+292269055-12-02Z"
+	infiniteDateYear  = 5877611
+	infiniteStampYear = 292275055
+	isoDateSnapshot   = "+292269055-12-02Z"
 )
 
 // scanISOYear reads the year of an ISO 8601 text, in PostgreSQL's count: the year 0 is
@@ -95,11 +96,11 @@ func scanISOYear(text []byte) (year int64, bc bool, rest []byte, ok bool) {
 
 // partsText is what the fields of a record of parts say.
 type partsText struct {
-	span                     // years to minutes, seconds; of a date the same in the singular
-	nanos, offset            int64
-	special                  []byte
-	year, month, day         int64
-	hour, minute, secondsOfM int64
+	span                 // of an interval
+	year, month, day     int64
+	hour, minute, second int64
+	nanos, offset        int64
+	special              []byte
 }
 
 // appendPartsText appends a record of parts.
@@ -142,7 +143,7 @@ func (p *partsText) set(name string, v int64) {
 	case "minute":
 		p.minute = v
 	case "second":
-		p.secondsOfM = v
+		p.second = v
 	case "nanos":
 		p.nanos = v
 	case "offsetSeconds":
@@ -181,7 +182,7 @@ func (p *partsText) appendAs(dst []byte, kind Kind) []byte {
 		if kind != KindTime && kind != KindZonedTime {
 			dst = append(dst, ' ')
 		}
-		seconds := p.hour*3600 + p.minute*60 + p.secondsOfM
+		seconds := p.hour*3600 + p.minute*60 + p.second
 		dst = appendFraction(appendClock(dst, max(0, min(seconds, secondsPerDay))), max(0, min(p.nanos, 999_999_999)))
 	}
 	if kind == KindZonedTimestamp || kind == KindZonedTime {
@@ -196,7 +197,7 @@ func appendOffset(dst []byte, seconds int64) []byte {
 	sign := byte('+')
 	if seconds < 0 {
 		sign = '-'
-		seconds = -max(seconds, -math.MaxInt32)
+		seconds = -max(seconds, math.MinInt32)
 	}
 	dst = appendPadded(append(dst, sign), seconds/3600, 2)
 	if seconds%3600 != 0 {

@@ -92,7 +92,12 @@ func (r *Reader) appendText(dst []byte, c *cursor, n *node, depth int) []byte {
 		return appendHexText(dst, c.bytes())
 	case KindBits:
 		return appendBitsText(dst, c.bytes(), n.size)
-	case KindDate, KindTime, KindTimestamp, KindZonedTimestamp, KindZonedTime, KindInterval:
+	case KindZonedTimestamp:
+		if n.typ == avroString {
+			return appendZonedText(dst, c.bytes())
+		}
+		return appendTemporal(dst, c, n, depth)
+	case KindDate, KindTime, KindTimestamp, KindZonedTime, KindInterval:
 		return appendTemporal(dst, c, n, depth)
 	case KindArray:
 		return r.appendArrayText(dst, c, n, depth)

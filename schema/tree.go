@@ -68,6 +68,15 @@ func parseTree(text string) (*schemaTree, error) {
 	if !t.envelope {
 		t.fields, t.around = t.around, nil
 	}
+	for _, list := range [][]treeField{t.fields, t.around} {
+		names := map[string]bool{}
+		for _, f := range list {
+			if names[f.name] {
+				return nil, fmt.Errorf("two fields named %q", f.name)
+			}
+			names[f.name] = true
+		}
+	}
 	return t, nil
 }
 
