@@ -160,20 +160,27 @@ func (r *Runtime) reaches(ctx context.Context, a kafka.Assigned, next int64) err
 // begin starts the owner of a partition. r.mu is held.
 func (r *Runtime) begin(tp kafka.TopicPartition, c claimed) {
 	ctx, cancel := context.WithCancel(context.Background()) // ended by Revoke, Lose or drain
-	o := &owner{
-		config: &r.config, log: r.log.With("topic", tp.Topic, "partition", tp.Partition), tp: tp, source: r.source,
-		circuit: r.circuit, metrics: r.metrics, slots: r.slots, topics: r.topics, budget: r.budget, queue: newQueue(),
-		decoder: newDecoder(r.config.Schemas, r.shapes), claim: c.claim, expect: c.start, next: c.start,
-		parked: parked{}, backlog: c.claim.Backlog, cancel: cancel, leaving: make(chan struct{}), done: make(chan struct{}),
-	}
-	for _, p := range c.claim.Parked {
-		o.parked[p.Key] = p
-	}
-	o.parkedRows = len(o.parked)
+	o := r.owner(tp, c, cancel)
 	r.owners[tp] = o
 	delete(r.refused, tp)
 	go o.run(ctx)
 	o.log.Info("owns the partition", "offset", c.start, "epoch", c.claim.Epoch, "parked_rows", o.parkedRows)
+}
+
+// owner makes the owner of a partition, which does nothing yet.
+func (r *Runtime) owner(tp kafka.TopicPartition, c claimed, cancel context.CancelFunc) *owner {
+	o := &owner{
+		config: &r.config, log: r.log.With("topic", tp.Topic, "partition", tp.Partition), tp: tp, source: r.source,
+		circuit: r.circuit, metrics: r.metrics, slots: r.slots, topics: r.topics, budget: r.budget, queue: newQueue(),
+		decoder: newDecoder(r.config.Schemas, r.shapes, len(r.config.Steps) > 0), claim: c.claim, expect: c.start, next: c.start,
+		parked: parked{}, backlog: c.claim.Backlog, cancel: cancel, leaving: make(chan struct{}), done: make(chan struct{}),
+	}
+	o.line = newLine(r.config.Steps, r.config.State, &o.decoder.arena)
+	for _, p := range c.claim.Parked {
+		o.parked[p.Key] = p
+	}
+	o.parkedRows = len(o.parked)
+	return o
 }
 
 // Revoke lets batches under way finish, commits the group's offsets and lets go.

@@ -2,7 +2,7 @@ package processors
 
 // How a batch commits: the protocol "in the sink".
 //
-//	decode → gate → one transaction of the sink:
+//	decode → steps → gate → one transaction of the sink:
 //	    the offset row moves from expect to next, where the epoch is ours
 //	    rows, tombstones, dead letters, parked markers
 //	→ COMMIT → memory follows → dead letters to their topic → the group's offset, lazily
@@ -18,8 +18,9 @@ package processors
 //	COMMIT, before the dead         –        outbox has    the owner takes them to their topic  TestCrashInTheSinkDeadLettersBeforeTheirTopic
 //	letters' topic has them                  them          (repeated at worst, with their ids)
 //
-// Memory follows the sink and never leads it: expect, claim and parked rows
-// change only after COMMIT was answered, or after Reclaim told what became of it.
+// Memory follows the sink and never leads it: expect, claim, parked rows and what
+// steps remember change only after COMMIT was answered, or after Reclaim told
+// what became of it.
 
 import (
 	"context"
@@ -42,7 +43,7 @@ type attempts struct {
 // cdc.StopError and sinks.ErrFenced end the owner, others are tried again.
 func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries attempts) error {
 	next := messages[len(messages)-1].Offset + 1
-	items, err := o.decoder.batch(ctx, messages)
+	items, err := o.transform(ctx, messages, nil)
 	if err != nil {
 		return err
 	}
@@ -61,6 +62,11 @@ func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries atte
 			for _, r := range refused.Refusals {
 				p.items[r.Index].fault = r.Err
 			}
+			if o.line.stateful() {
+				if items, err = o.transform(ctx, messages, items); err != nil {
+					return err
+				}
+			}
 			continue // each round has fewer changes than the one before
 		}
 		if err != nil {
@@ -69,6 +75,19 @@ func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries atte
 		o.committed(p, result)
 		return p.stop
 	}
+}
+
+// transform decodes messages and takes them through the steps. before are the items
+// of the round before, whose faults stay.
+func (o *owner) transform(ctx context.Context, messages []kafka.Message, before []item) ([]item, error) {
+	items, err := o.decoder.batch(ctx, messages)
+	if err != nil || o.line == nil {
+		return items, err
+	}
+	for i := range before {
+		items[i].fault, items[i].extra.step = before[i].fault, before[i].extra.step
+	}
+	return items, o.line.batch(ctx, items, o.parked, o.config.OnPoison == PolicyParkKey)
 }
 
 // write is one transaction of the sink. When its COMMIT got no answer, the
@@ -116,6 +135,7 @@ func (o *owner) reclaim(ctx context.Context) (sinks.Claim, error) {
 // committed lets memory follow a durable batch.
 func (o *owner) committed(p *plan, result sinks.Result) {
 	o.expect, o.parked = p.batch.Next, p.next
+	o.line.applied()
 	o.passed(p.batch.Next)
 	if len(p.batch.DeadLetters) > 0 {
 		o.backlog = true

@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors/state"
 	"github.com/tailrace/tailrace/sinks"
 )
 
@@ -26,6 +27,8 @@ type Config struct {
 	Outbox   sinks.Outbox
 	Letters  Letters
 	Schemas  Schemas
+	Steps    []StepConfig  // in order; their names are unique
+	State    *state.Memory // of all steps and partitions; nil: steps have none
 	OnPoison Policy
 	Retry    RetryConfig
 	Circuit  CircuitConfig

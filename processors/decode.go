@@ -26,6 +26,7 @@ type item struct {
 	// digest is sinks.ParkKey of the record key, once it was asked for.
 	digest [32]byte
 	hashed bool
+	extra  *extra // for steps
 
 	// What is known of the record, for its dead letter.
 	pos, table, op, txID, schemaID, entity string
@@ -71,10 +72,12 @@ type decoder struct {
 	origins map[sinks.Origin]*sinks.Origin
 	event   schema.Event
 	arena   arena
+	// steps makes batch give each item what steps want to know beyond the change.
+	steps bool
 }
 
-func newDecoder(schemas Schemas, shared *shapes) *decoder {
-	return &decoder{schemas: schemas, shapes: shared, readers: map[int]*schema.Reader{}, unknown: map[int]time.Time{}, origins: map[sinks.Origin]*sinks.Origin{}}
+func newDecoder(schemas Schemas, shared *shapes, steps bool) *decoder {
+	return &decoder{steps: steps, schemas: schemas, shapes: shared, readers: map[int]*schema.Reader{}, unknown: map[int]time.Time{}, origins: map[sinks.Origin]*sinks.Origin{}}
 }
 
 // unknownFor is how long a schema id may be unknown to the registry before its
@@ -87,6 +90,10 @@ const maxReaders = 512
 // batch decodes messages. An error is transient: the registry does not answer.
 func (d *decoder) batch(ctx context.Context, messages []kafka.Message) ([]item, error) {
 	items := make([]item, 0, len(messages))
+	var extras []extra
+	if d.steps {
+		extras = make([]extra, len(messages))
+	}
 	d.arena.reset()
 	for i := range messages {
 		if messages[i].Control {
@@ -94,6 +101,9 @@ func (d *decoder) batch(ctx context.Context, messages []kafka.Message) ([]item, 
 		}
 		it := item{message: &messages[i]}
 		it.keyed = it.message.Key != nil
+		if d.steps {
+			it.extra = &extras[i]
+		}
 		err := d.decode(ctx, &it)
 		if err != nil && !errors.As(err, &it.fault) {
 			return nil, fmt.Errorf("%s offset %d: %w", it.message.TopicPartition, it.message.Offset, err)
@@ -151,6 +161,7 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 			Op: e.Op, Origin: d.origin(m.Topic, e.Source), Position: position, Pos: it.pos, Floor: &sinks.Floor{Pos: it.pos},
 			Shape: d.shapes.get(shapeID{id, 0}, func() *sinks.Shape { return shapeOf(r.Columns(), nil) }),
 		}
+		d.describe(it)
 		return nil
 	default:
 		return &sinks.RecordError{Class: sinks.ClassMapping, Reason: "op " + strconv.Quote(it.op) + " is unknown"}
@@ -161,7 +172,24 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 	}
 	change.Position, change.Pos = position, it.pos
 	it.change, it.entity = change, change.Key
+	d.describe(it)
 	return nil
+}
+
+// describe adds what steps want to know of the event that was read last.
+func (d *decoder) describe(it *item) {
+	if !d.steps {
+		return
+	}
+	e, c := &d.event, it.change
+	it.extra.source = SourceInfo{Origin: c.Origin, Snapshot: e.Source.Snapshot, LSN: e.Source.LSN, TxID: e.Source.TxID, Time: time.UnixMilli(e.Source.TsMs).UTC()}
+	if e.Before == nil || c.Floor != nil {
+		return
+	}
+	it.extra.before = d.arena.row(e.Before, len(c.Shape.Columns))
+	for _, at := range c.Shape.Key { // the record's key has them, whatever the old row lacks
+		it.extra.before[at] = c.Row[at]
+	}
 }
 
 // sweep reads the mark that ends a snapshot of another epoch.
@@ -175,6 +203,9 @@ func (d *decoder) sweep(it *item, position cdc.Position, mark string) error {
 		Op: cdc.OpTruncate, Origin: d.origin(it.message.Topic, schema.Source{Name: s.Name, DB: s.Database, Schema: s.Schema, Table: s.Table}),
 		Position: position, Pos: it.pos, Shape: &sinks.Shape{},
 		Floor: &sinks.Floor{Pos: cdc.EpochStart(position.Epoch), Sweep: true, Partitions: s.Partitions},
+	}
+	if d.steps {
+		it.extra.source = SourceInfo{Origin: it.change.Origin}
 	}
 	return nil
 }

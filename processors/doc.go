@@ -1,11 +1,13 @@
-// Package processors runs a pipeline: records from the log, through the gate,
-// into a sink.
+// Package processors runs a pipeline: records from the log, through steps and the
+// gate, into a sink.
 //
 //	runtime.go     Run: the group, the poll loop, the owners, the lazy commits
 //	assign.go      taking partitions over and giving them back
 //	partition.go   the owner of one partition: one goroutine, all its bookkeeping
 //	queue.go       what was fetched and is not committed yet
 //	decode.go      a record to a change
+//	step.go        the contract of a step; change.go, row.go what it sees
+//	line.go        the steps of a partition
 //	gate.go        what stands before everything else: parked rows, faults
 //	commit.go      how a batch commits; its crash table
 //	retry.go       what is tried again, and after how long
@@ -28,6 +30,7 @@
 //     row's position, is filtered and counted, stands in the dead-letter topic,
 //     or the partition stops and says why.
 //
-// The only commit protocol so far is the one "in the sink". Steps, state stores
-// and the other two protocols get their place beside commit.go.
+// The only commit protocol so far is the one "in the sink". The other two get
+// their place beside commit.go, durable stores in package state. Package steps has
+// the steps that a configuration can name.
 package processors

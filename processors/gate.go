@@ -2,6 +2,7 @@ package processors
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -63,8 +64,7 @@ func (o *owner) plan(items []item, next int64, tries attempts) *plan {
 		if it.fault != nil && p.stop == nil {
 			o.reject(p, over, it, tries)
 		} else if p.stop == nil {
-			p.batch.Changes = append(p.batch.Changes, it.change)
-			p.items = append(p.items, it)
+			p.add(it)
 		}
 		if p.stop != nil {
 			p.batch.Next = it.message.Offset
@@ -76,11 +76,27 @@ func (o *owner) plan(items []item, next int64, tries attempts) *plan {
 	return p
 }
 
+// add takes over the changes of an item: one, or what the steps made of it.
+func (p *plan) add(it *item) {
+	p.batch.Changes = append(p.batch.Changes, it.change)
+	p.items = append(p.items, it)
+	if it.extra == nil {
+		return
+	}
+	for _, c := range it.extra.more {
+		p.batch.Changes = append(p.batch.Changes, c)
+		p.items = append(p.items, it)
+	}
+}
+
 // resolves tells whether it ends the parking of its row by itself: the row was
 // missing when some of its columns changed, and here is all of it, or its end.
 func resolves(park sinks.Park, it *item) bool {
-	return park.Class == sinks.ClassMissingBase && it.change != nil && it.fault == nil &&
-		(it.change.Op == cdc.OpDelete || it.change.Full())
+	if park.Class != sinks.ClassMissingBase || it.change == nil || it.fault != nil {
+		return false
+	}
+	whole := func(c *sinks.Change) bool { return c.Op == cdc.OpDelete || c.Full() }
+	return whole(it.change) && (it.extra == nil || !slices.ContainsFunc(it.extra.more, func(c *sinks.Change) bool { return !whole(c) }))
 }
 
 // divert sends it to the dead-letter topic behind the record that parked its row.
@@ -130,9 +146,14 @@ func (o *owner) reject(p *plan, over *overlay, it *item, tries attempts) {
 
 func (p *plan) letter(d sinks.DeadLetter) { p.batch.DeadLetters = append(p.batch.DeadLetters, d) }
 
-// step names the stage in dead letters and their ids; a pipeline's own steps
-// will have names of their own.
-const step = "sink"
+// step names the stage in dead letters and their ids: the step that failed, or
+// what stands before the first and behind the last.
+func (it *item) step() string {
+	if it.extra != nil && it.extra.step != "" {
+		return it.extra.step
+	}
+	return "sink"
+}
 
 func (o *owner) letter(it *item, fault *sinks.RecordError, behind string, tries attempts) sinks.DeadLetter {
 	m := it.message
@@ -146,7 +167,7 @@ func (o *owner) letter(it *item, fault *sinks.RecordError, behind string, tries 
 	}
 	return sinks.NewDeadLetter(r, sinks.Reason{
 		Pipeline: o.config.Name, ConfigVersion: o.config.ConfigVersion, Instance: o.config.Instance,
-		Step: step, Sink: o.config.SinkKind, Err: fault, Attempts: tries.count, FirstFailed: tries.first, LastFailed: time.Now(),
+		Step: it.step(), Sink: o.config.SinkKind, Err: fault, Attempts: tries.count, FirstFailed: tries.first, LastFailed: time.Now(),
 		Position: pos, Entity: it.entity, Table: it.table, Op: it.op, TxID: it.txID, SchemaID: it.schemaID, Behind: behind,
 	})
 }

@@ -70,7 +70,14 @@ func newMetrics(reg prometheus.Registerer, r *Runtime) *metrics {
 // committed counts a durable batch.
 func (m *metrics) committed(p *plan, result sinks.Result) {
 	var outcomes [3]int
-	for _, o := range result.Outcomes {
+	for i := 0; i < len(result.Outcomes); i++ {
+		o := result.Outcomes[i]
+		// A record counts once, whatever steps made of it: as applied if anything of
+		// it was, else as stale if anything of it was.
+		for i+1 < len(result.Outcomes) && p.items[i+1] == p.items[i] {
+			i++
+			o = outcomeOf(o, result.Outcomes[i])
+		}
 		outcomes[o]++
 	}
 	for o, n := range outcomes {
@@ -82,6 +89,17 @@ func (m *metrics) committed(p *plan, result sinks.Result) {
 	for class, n := range p.classes {
 		m.letters.WithLabelValues(string(class)).Add(float64(n))
 	}
+}
+
+// outcomeOf is what became of a record of which one change had outcome a, another b.
+func outcomeOf(a, b sinks.Outcome) sinks.Outcome {
+	switch {
+	case a == sinks.Applied || b == sinks.Applied:
+		return sinks.Applied
+	case a == sinks.Stale || b == sinks.Stale:
+		return sinks.Stale
+	}
+	return sinks.Duplicate
 }
 
 func (m *metrics) add(outcome string, n int) {

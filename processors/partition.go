@@ -29,6 +29,7 @@ type owner struct {
 
 	// The following belong to run.
 	decoder *decoder
+	line    *line // nil without steps
 	claim   sinks.Claim
 	expect  int64  // the sink's offset row
 	parked  parked // rows whose changes are diverted

@@ -6,6 +6,16 @@ import (
 	"github.com/tailrace/tailrace/sinks"
 )
 
+// ShapeOf is a table's columns, and those of its key, in the words of package
+// sinks: the shape of the changes that records of these schemas give.
+func ShapeOf(columns, key []schema.Field) (*sinks.Shape, error) {
+	indexes, err := keyIndexes(key, columns)
+	if err != nil {
+		return nil, err
+	}
+	return shapeOf(columns, indexes), nil
+}
+
 // shapeOf is a reader's columns in the words of package sinks.
 func shapeOf(columns []schema.Field, key []int) *sinks.Shape {
 	s := &sinks.Shape{Key: key, Columns: make([]sinks.Column, len(columns))}
@@ -66,12 +76,7 @@ func (a *arena) reset() { a.bytes, a.values = nil, nil }
 
 // row copies a row of n values; a nil row is one of which nothing is known.
 func (a *arena) row(src []cdc.Value, n int) []cdc.Value {
-	if cap(a.values)-len(a.values) < n {
-		a.values = make([]cdc.Value, 0, max(arenaValues, n))
-	}
-	from := len(a.values)
-	a.values = a.values[:from+n]
-	row := a.values[from : from+n : from+n]
+	row := a.nulls(n)
 	for i := range row {
 		switch {
 		case src == nil:
@@ -81,6 +86,16 @@ func (a *arena) row(src []cdc.Value, n int) []cdc.Value {
 		}
 	}
 	return row
+}
+
+// nulls makes a row of n nulls.
+func (a *arena) nulls(n int) []cdc.Value {
+	if cap(a.values)-len(a.values) < n {
+		a.values = make([]cdc.Value, 0, max(arenaValues, n))
+	}
+	from := len(a.values)
+	a.values = a.values[:from+n]
+	return a.values[from : from+n : from+n]
 }
 
 func (a *arena) value(v cdc.Value) cdc.Value {

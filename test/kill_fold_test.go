@@ -66,11 +66,12 @@ func replayed(t *testing.T, table killTable, got []record) []string {
 		}
 		for _, name := range strings.Split(r.headers[cdc.HeaderUnavailable], ",") {
 			if i := slices.Index(table.columns, strings.TrimPrefix(name, "after.")); i >= 0 && strings.HasPrefix(name, "after.") {
-				if base == nil {
-					t.Errorf("%s/%d@%d: column %s of key %q is unchanged, and the row is not there", r.topic, r.partition, r.offset, name, id)
-					continue
+				// A table that was truncated before its snapshot was read is empty in
+				// it (TRUNCATE is not MVCC-safe), and the stream begins before that.
+				after[i] = "<unknown>"
+				if base != nil {
+					after[i] = base[i]
 				}
-				after[i] = base[i]
 			}
 		}
 		rows[id] = after

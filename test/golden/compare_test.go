@@ -49,8 +49,13 @@ func clip(s string, around int) string {
 // comparison collects the differences of one case that no exception allows.
 type comparison struct {
 	exceptions *exceptions
-	schemas    map[[2]string]bool // pairs of texts that were reported, ours and Debezium's
+	window     window
+	schemas    map[string][2]string // by topic and side, the last pair of texts: ours and Debezium's
 	found      []*difference
+}
+
+func newComparison(e *exceptions, w window) *comparison {
+	return &comparison{exceptions: e, window: w, schemas: map[string][2]string{}}
 }
 
 func (c *comparison) report(d *difference) {
@@ -88,7 +93,7 @@ type pair struct {
 // held compares everything, and gives what is wrong with our volatile fields; the
 // differences are in found. It changes ours.
 func (c *comparison) held(theirs, ours map[string][]*record) []string {
-	var held properties
+	held := properties{window: c.window}
 	for _, p := range c.compare(theirs, ours) {
 		for _, d := range []*datum{&p.ours.key, &p.ours.value} {
 			if err := canonical(d); err != nil {
@@ -255,10 +260,11 @@ func (c *comparison) data(p pair, side string, theirs, ours *datum) {
 		}
 		return
 	}
-	if told := [2]string{ours.schema, theirs.schema}; ours.schema != theirs.schema && !c.schemas[told] {
-		c.schemas[told] = true // once, at the first record that has it
-		add(side+" schema", ours.schema, theirs.schema, nil)
+	schemas, last := [2]string{ours.schema, theirs.schema}, p.theirs.topic+" "+side
+	if ours.schema != theirs.schema && c.schemas[last] != schemas {
+		add(side+" schema", ours.schema, theirs.schema, nil) // once, at the first record that has it
 	}
+	c.schemas[last] = schemas
 	before := len(c.found)
 	c.values(p, side, theirs.value, &ours.value)
 	if len(c.found) > before || theirs.schema != ours.schema {

@@ -47,10 +47,11 @@ func written(record int, content string) place {
 	return place{record: record, path: onlyOurs, ours: content}
 }
 
-// piece is a piece of the schemas of keys or values: where Debezium's text has
-// the one, ours has the other, at the first place where it stands.
-func piece(side, theirs, ours string) place {
-	return place{path: side + " schema", theirs: theirs, ours: ours}
+// piece is a piece of the schemas of keys or values, from a record on: where
+// Debezium's text has the one, ours has the other, at the first place where it
+// stands.
+func piece(record int, side, theirs, ours string) place {
+	return place{record: record, path: side + " schema", theirs: theirs, ours: ours}
 }
 
 // exceptions are those of one case. Not safe for concurrent use.
@@ -79,7 +80,7 @@ func (e *exceptions) allow(d *difference) bool {
 			p := &row.places[i]
 			switch {
 			case row.topic != strings.TrimPrefix(d.topic, e.prefix) || p.path != d.path:
-			case p.theirs != "" && strings.Contains(ours, p.theirs):
+			case p.theirs != "" && p.record == d.record && strings.Contains(ours, p.theirs):
 				ours = strings.Replace(ours, p.theirs, p.ours, 1)
 				pieces = append(pieces, p)
 			case p.theirs == "" && p.record == d.record && p.ours == d.ours:

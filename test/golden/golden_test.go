@@ -43,8 +43,8 @@ func (s *services) check(t *testing.T, c *capture) {
 			t.Logf("%s: %s\n  repeat: %s", c.Name, c.About, again)
 		}
 	})
-	ours := s.play(t, c)
-	compared := comparison{exceptions: exceptionsOf(c), schemas: map[[2]string]bool{}}
+	ours, window := s.play(t, c)
+	compared := newComparison(exceptionsOf(c), window)
 	for _, problem := range compared.held(theirs, ours) {
 		t.Errorf("%s: %s", c.Name, problem)
 	}

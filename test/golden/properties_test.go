@@ -12,11 +12,27 @@ import (
 
 // properties collects what is wrong with our volatile fields.
 type properties struct {
+	window   window
 	problems []string
-	xids     []twin // ids of streamed transactions
-	read     []twin // ids of transactions in rows of the snapshot
-	lsns     []twin // positions
+	runs     map[string]string // ids of starts: Debezium's to ours, and ours to Debezium's
+	xids     []twin            // ids of streamed transactions
+	read     []twin            // ids of transactions in rows of the snapshot
+	lsns     []twin            // positions
 	clocks   map[int64]string
+}
+
+// window is when and where in the WAL a case took place; the zero value is
+// everywhere.
+type window struct {
+	from, to       int64 // nanoseconds since 1970
+	fromLSN, toLSN int64
+}
+
+// place holds that a position or a time of ours is one of the case's.
+func (ps *properties) place(p pair, what string, n, from, to int64) {
+	if to != 0 && (n < from || n > to) {
+		ps.fail(p, "%s is %d, outside of what the case did, from %d to %d", what, n, from, to)
+	}
 }
 
 // twin is a number of Debezium's and the one that stands in its place in ours.
@@ -48,6 +64,7 @@ func (ps *properties) add(p pair) {
 		return
 	}
 	ps.clock(p, "", ours)
+	ps.run(p)
 	if status, ok := ours.get("status"); ok { // of a transaction's record
 		ps.id(p, where, text(theirs, "id"), text(ours, "id"))
 		if k, v := text(p.ours.key.value, "id"), text(ours, "id"); k != v {
@@ -84,6 +101,7 @@ func (ps *properties) add(p pair) {
 			of = streamed
 		}
 		ps.lsns = append(ps.lsns, twin{a, b, where + ": source.lsn", of})
+		ps.place(p, "source.lsn", b, ps.window.fromLSN, ps.window.toLSN)
 	}
 	ps.sequence(p, theirSource, source)
 	if block, ok := child(ours, "transaction"); ok {
@@ -96,12 +114,33 @@ func (ps *properties) add(p pair) {
 
 // clock holds that the three clocks of a record are one.
 func (ps *properties) clock(p pair, path string, o *object) {
+	if _, ok := o.get("ts_ms"); ok {
+		const milli = 1_000_000 // a time in milliseconds is cut off
+		ps.place(p, path+"ts_ms", number(o, "ts_ms")*milli, ps.window.from-milli, ps.window.to)
+	}
 	us, ok := o.get("ts_us")
 	if !ok || us == nil {
 		return
 	}
 	if ms, us, ns := number(o, "ts_ms"), number(o, "ts_us"), number(o, "ts_ns"); us != ns/1000 || ms != us/1000 {
 		ps.fail(p, "%sts_ms %d, ts_us %d and ts_ns %d are not one time", path, ms, us, ns)
+	}
+}
+
+// run holds that records have one id of their start where Debezium's have.
+func (ps *properties) run(p pair) {
+	theirs, ours := headerMap(p.theirs.headers)[runID], headerMap(p.ours.headers)[runID]
+	if theirs == "" || ours == "" {
+		return
+	}
+	if ps.runs == nil {
+		ps.runs = map[string]string{}
+	}
+	for key, value := range map[string]string{"theirs " + theirs: ours, "ours " + ours: theirs} {
+		if was, ok := ps.runs[key]; ok && was != value {
+			ps.fail(p, "%s is %s; other records of that start have another one, or others of another start have it", runID, ours)
+		}
+		ps.runs[key] = value
 	}
 }
 
@@ -135,6 +174,9 @@ func (ps *properties) sequence(p pair, theirSource, source *object) {
 	if (a[0] == nil) != (b[0] == nil) {
 		ps.fail(p, "source.sequence is %s, Debezium's %s", text(source, "sequence"), text(theirSource, "sequence"))
 		return
+	}
+	if b[0] != nil {
+		ps.place(p, "the commit in source.sequence", *b[0], ps.window.fromLSN, ps.window.toLSN)
 	}
 	if a[0] != nil && a[1] != nil && (*a[0] > *a[1]) != (*b[0] > *b[1]) {
 		ps.fail(p, "source.sequence is %s, Debezium's %s: another order", text(source, "sequence"), text(theirSource, "sequence"))
@@ -175,6 +217,7 @@ func (ps *properties) id(p pair, where, theirs, ours string) {
 		return
 	}
 	ps.xids = append(ps.xids, twin{theirs: a[0], ours: b[0], where: where + ": id"})
+	ps.place(p, "id", b[1], ps.window.fromLSN, ps.window.toLSN)
 	ps.lsns = append(ps.lsns, twin{theirs: a[1], ours: b[1], where: where + ": id"})
 }
 

@@ -2,6 +2,7 @@ package golden
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -21,12 +22,35 @@ func copyOf(t *testing.T, c *capture) map[string][]*record {
 // exceptions.
 func judged(t *testing.T, c *capture, ours map[string][]*record) []string {
 	t.Helper()
-	compared := comparison{exceptions: &exceptions{}, schemas: map[[2]string]bool{}}
+	compared := newComparison(&exceptions{}, windowOf(copyOf(t, c)))
 	found := compared.held(copyOf(t, c), ours)
 	for _, d := range compared.found {
 		found = append(found, d.String())
 	}
 	return found
+}
+
+// windowOf is when and where in the WAL records were made.
+func windowOf(topics map[string][]*record) window {
+	w := window{from: math.MaxInt64, fromLSN: math.MaxInt64}
+	for _, records := range topics {
+		for _, r := range records {
+			o, ok := r.value.value.(*object)
+			if !ok {
+				continue
+			}
+			at := number(o, "ts_ms") * 1_000_000
+			w.from, w.to = min(w.from, at), max(w.to, at)
+			if source, ok := child(o, "source"); ok {
+				at, lsn := number(source, "ts_ms")*1_000_000, number(source, "lsn")
+				w.from, w.to = min(w.from, at), max(w.to, at)
+				w.fromLSN, w.toLSN = min(w.fromLSN, lsn), max(w.toLSN, lsn)
+			}
+		}
+	}
+	const commit = 1 << 20 // the end of a transaction is behind its rows, and a first row behind a commit
+	w.fromLSN, w.toLSN = w.fromLSN-commit, w.toLSN+commit
+	return w
 }
 
 // TestComparisonTakesDebeziumItself holds that Debezium's own records are without
@@ -108,8 +132,26 @@ func TestComparisonNotices(t *testing.T) {
 				*field(s, f) = int64(0)
 			}
 		}, "ts_ns"},
-		"positions go back":            {"multi_ops", func(m map[string][]*record) { lsn(at(m, "multi_ops.public.t", 4), 1) }, "in Debezium"},
-		"clocks that differ":           {"multi_ops", func(m map[string][]*record) { *field(at(m, "multi_ops.public.t", 4).value.value, "ts_us") = int64(1) }, "not one time"},
+		"positions go back":  {"multi_ops", func(m map[string][]*record) { lsn(at(m, "multi_ops.public.t", 4), 1) }, "in Debezium"},
+		"clocks that differ": {"multi_ops", func(m map[string][]*record) { *field(at(m, "multi_ops.public.t", 4).value.value, "ts_us") = int64(1) }, "not one time"},
+		"a time of another day": {"multi_ops", func(m map[string][]*record) {
+			*field(at(m, "multi_ops.public.t", 3).value.value, "ts_ms") = int64(1)
+			*field(at(m, "multi_ops.public.t", 3).value.value, "ts_us") = int64(1000)
+			*field(at(m, "multi_ops.public.t", 3).value.value, "ts_ns") = int64(1000000)
+		}, "outside of what the case did"},
+		"positions of another WAL": {"multi_ops", func(m map[string][]*record) {
+			for _, r := range m["multi_ops.public.t"] {
+				if !r.value.null() {
+					lsn(r, (*field(r.value.value, "source.lsn")).(int64)-1<<30)
+				}
+			}
+		}, "outside of what the case did"},
+		"a start with two ids": {"multi_ops", func(m map[string][]*record) {
+			at(m, "multi_ops.public.t", 4).headers[3].Text = "01a20049-e51e-75c9-80c2-adddec529821"
+		}, "that start"},
+		"two starts with one id": {"restart", func(m map[string][]*record) {
+			at(m, "restart.public.t", 2).headers[3].Text = at(m, "restart.public.t", 1).headers[3].Text
+		}, "that start"},
 		"sequence with a first commit": {"multi_ops", func(m map[string][]*record) { sequence(at(m, "multi_ops.public.t", 3), `["1",%q]`) }, "sequence"},
 		"sequence without one":         {"multi_ops", func(m map[string][]*record) { sequence(at(m, "multi_ops.public.t", 10), `[null,%q]`) }, "sequence"},
 		"sequence of another record":   {"multi_ops", func(m map[string][]*record) { sequence(at(m, "multi_ops.public.t", 3), `[null,"1"]%.0s`) }, "sequence"},

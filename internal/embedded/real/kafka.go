@@ -62,7 +62,7 @@ func (p Parts) StartKafka(ctx context.Context, dir string) (*Kafka, error) {
 		return nil, err
 	}
 	id[0] &= 0x7f // its text then does not begin like an option
-	classes := filepath.Join(p.kafka(), "*")
+	classes := filepath.Join(p.folder(kafkaPart), "*")
 	format := exec.CommandContext(ctx, p.kafkaJava, "-cp", classes, "kafka.tools.StorageTool",
 		"format", "-t", base64.RawURLEncoding.EncodeToString(id), "-c", properties)
 	if out, err := format.CombinedOutput(); err != nil {

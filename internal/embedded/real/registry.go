@@ -9,6 +9,16 @@ import (
 	"strings"
 )
 
+// Where a registry has the API of Confluent's, and its own in the version that
+// Apicurio's Avro classes speak.
+const (
+	confluentPath = "/apis/ccompat/v7"
+	nativePath    = "/apis/registry/v2"
+)
+
+// NativeURL is the address of a Registry's own API, from its URL.
+func NativeURL(url string) string { return strings.TrimSuffix(url, confluentPath) + nativePath }
+
 // Registry is one Apicurio registry that keeps everything in memory. Its methods
 // are safe for concurrent use.
 type Registry struct {
@@ -31,22 +41,22 @@ func (p Parts) StartRegistry(ctx context.Context, dir string) (*Registry, error)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	url := fmt.Sprintf("http://127.0.0.1:%d/apis/ccompat/v7", port)
+	url := fmt.Sprintf("http://127.0.0.1:%d%s", port, confluentPath)
 	r := &Registry{url: url, server: &server{
 		name: "the Apicurio registry " + RegistryVersion,
 		command: []string{p.registryJava, "-Xmx512m",
 			fmt.Sprintf("-Dquarkus.http.port=%d", port), "-Dquarkus.http.host=127.0.0.1",
 			fmt.Sprintf("-Dquarkus.management.port=%d", management), "-Dquarkus.management.host=127.0.0.1",
-			"-jar", filepath.Join(p.registry(), "quarkus-run.jar")},
+			"-jar", filepath.Join(p.folder(registryPart), "quarkus-run.jar")},
 		dir:     dir,
 		log:     filepath.Join(dir, "registry.log"),
-		answers: func(ctx context.Context) error { return demandBackward(ctx, url+"/config") },
+		answers: func(ctx context.Context) error { return setLevel(ctx, url+"/config", "BACKWARD") },
 	}}
 	return r, r.start(ctx)
 }
 
-func demandBackward(ctx context.Context, url string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, strings.NewReader(`{"compatibility":"BACKWARD"}`))
+func setLevel(ctx context.Context, url, level string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, strings.NewReader(fmt.Sprintf(`{"compatibility":%q}`, level)))
 	if err != nil {
 		return err
 	}
@@ -64,6 +74,12 @@ func demandBackward(ctx context.Context, url string) error {
 
 // URL is the address of its Confluent-compatible part, for clients.
 func (r *Registry) URL() string { return r.url }
+
+// AcceptAll takes back the demand of BACKWARD: every schema is accepted, as with
+// Apicurio's own default.
+func (r *Registry) AcceptAll(ctx context.Context) error {
+	return setLevel(ctx, r.url+"/config", "NONE")
+}
 
 // Close is Kill.
 func (r *Registry) Close() error {
