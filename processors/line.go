@@ -1,0 +1,344 @@
+package processors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/processors/state"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// line is the steps of one partition. It is not safe for concurrent use.
+//
+// What can go wrong, and what is done about it:
+//
+//   - a step fails on a record after it, or a step before it, has emitted: all
+//     that the record gave is dropped, with what it wrote into the state;
+//   - a step does not return the error of emit: the record fails nevertheless;
+//   - a step panics: the record fails, the step is named, the process goes on;
+//   - a record gives several changes: they share its fate in the sink. A refusal
+//     of one is a refusal of the record, so that none of them stands alone there;
+//   - two of them are about one target row: they have one position in the eyes of
+//     the sink, which would take the second for a repetition. They are made one
+//     here, in their order;
+//   - a record fails in the sink and the batch is planned again: without state the
+//     steps need not run again, so what they gave is kept beside the record. With
+//     state all of the batch runs again without that record, and without those of
+//     its row that are diverted behind it: they must leave nothing in the state.
+type line struct {
+	steps []station
+	arena *arena // of the decoder: rows live as long as the batch
+
+	// store is nil in a pipeline without state; overlay is that of the batch.
+	store   *state.Memory
+	overlay *state.Overlay
+
+	// Of the record under way.
+	ctx    context.Context // Emit has none of its own
+	item   *item
+	change Change
+	key    []cdc.Value // of the record's row, as it came
+	given  int         // changes so far
+	at     int         // the step whose code runs
+	err    error       // the first
+	blame  int         // the step that it came from
+	fresh  []cdc.Value
+}
+
+// station is one step in a line.
+type station struct {
+	name  string
+	step  Step
+	state State
+	emit  Emit
+}
+
+// extra is what an item has only in a pipeline with steps.
+type extra struct {
+	before []cdc.Value
+	source SourceInfo
+	more   []*sinks.Change // beyond item.change
+	step   string          // that the fault came from
+}
+
+// newLine makes the steps of one partition; nil for a pipeline without any.
+func newLine(steps []StepConfig, store *state.Memory, a *arena) *line {
+	if len(steps) == 0 {
+		return nil
+	}
+	l := &line{arena: a, store: store, steps: make([]station, len(steps))}
+	for i, c := range steps {
+		s := &l.steps[i]
+		s.name, s.step, s.state = c.Name, c.New(), noState{}
+		s.emit = func(c *Change) error { return l.process(i+1, c) }
+	}
+	return l
+}
+
+// batch takes the items of a batch through the steps, but those that have a fault.
+// rows are parked, and parks tells whether a fault parks its row. An error is not
+// about a record: the batch is tried again.
+func (l *line) batch(ctx context.Context, items []item, rows parked, parks bool) error {
+	l.ctx = ctx
+	if l.store != nil {
+		l.overlay = state.NewOverlay(l.store)
+		for i := range l.steps {
+			l.steps[i].state = &stepState{step: l.steps[i].name, overlay: l.overlay}
+		}
+	}
+	failed := parked{}
+	for i := range items {
+		it := &items[i]
+		if it.change == nil && it.fault == nil || l.store != nil && it.keyed && (diverted(rows, it) || diverted(failed, it)) {
+			continue
+		}
+		if it.fault == nil {
+			if err := l.record(it); err != nil {
+				return fmt.Errorf("step %s: %s: %w", l.steps[l.blame].name, it.place(), err)
+			}
+		}
+		if it.fault != nil && it.keyed && parks && l.store != nil {
+			failed[it.row()] = sinks.Park{Class: it.fault.Class}
+		}
+	}
+	return nil
+}
+
+// diverted tells whether it stands behind a record of its row in the dead-letter
+// topic, and does not resolve that one.
+func diverted(rows parked, it *item) bool {
+	park, ok := rows[it.row()]
+	return ok && !resolves(park, it)
+}
+
+// stateful tells whether a batch must run anew when a record of it is refused.
+func (l *line) stateful() bool { return l != nil && l.store != nil }
+
+// record takes one item through the steps.
+func (l *line) record(it *item) error {
+	mark := 0
+	if l.overlay != nil {
+		mark = l.overlay.Mark()
+	}
+	l.begin(it)
+	l.guard()
+	if l.err == nil {
+		l.err = l.finish()
+	}
+	if l.err == nil {
+		it.filtered = l.given == 0
+		return nil
+	}
+	if l.overlay != nil {
+		l.overlay.Rollback(mark)
+	}
+	it.extra.more, it.extra.step = nil, l.steps[l.blame].name
+	var again *retryError
+	if errors.As(l.err, &again) || l.ctx.Err() != nil {
+		return l.err
+	}
+	it.fault = faultOf(l.err)
+	return nil
+}
+
+// faultOf is a step's error as what is wrong with the record. A new value that is
+// not there is a missing base: the row's next full image resolves it by itself. An
+// old one will be missing the next time, too.
+func faultOf(err error) *sinks.RecordError {
+	var fault *sinks.RecordError
+	var missing *UnavailableError
+	switch {
+	case errors.As(err, &fault):
+		return fault
+	case errors.As(err, &missing) && !missing.Old:
+		return &sinks.RecordError{Class: sinks.ClassMissingBase, Reason: err.Error()}
+	}
+	return &sinks.RecordError{Class: sinks.ClassMapping, Reason: err.Error()}
+}
+
+// begin makes the change of an item.
+func (l *line) begin(it *item) {
+	in := it.change
+	l.item, l.given, l.at, l.err, l.blame = it, 0, 0, nil, len(l.steps)-1
+	l.change = Change{Op: in.Op, Source: it.extra.source, Target: in.Origin, Position: in.Position, floor: in.Floor, line: l}
+	l.key = l.key[:0]
+	if in.Floor != nil {
+		return
+	}
+	if in.Op == cdc.OpDelete {
+		l.change.Before = Row{in.Shape, it.extra.before}
+		if it.extra.before == nil {
+			l.change.Before.Values = in.Row
+		}
+	} else {
+		l.change.After = Row{in.Shape, in.Row}
+		l.change.Before = Row{in.Shape, it.extra.before}
+	}
+	l.key = keyOf(Row{in.Shape, in.Row}, l.key)
+}
+
+// guard runs the steps and takes their panics.
+func (l *line) guard() {
+	defer func() {
+		if p := recover(); p != nil {
+			// The panic's own text may hold a value of the row; what the runtime says of
+			// itself does not, but for the keys of maps.
+			l.err, l.blame = fmt.Errorf("the step panicked (%T)", p), l.at
+			if e, ok := p.(interface {
+				error
+				RuntimeError()
+			}); ok {
+				l.err = fmt.Errorf("the step panicked: %w", e)
+			}
+		}
+	}()
+	_ = l.process(0, &l.change) // l.err has it
+}
+
+// process hands a change to step i, or to the sink behind the last.
+func (l *line) process(i int, c *Change) error {
+	if l.err != nil {
+		return l.err
+	}
+	err, blame := error(nil), i-1
+	if i == len(l.steps) {
+		err = l.output(c)
+	} else {
+		l.at, blame = i, i
+		err = l.steps[i].step.Process(l.ctx, c, l.steps[i].state, l.steps[i].emit)
+		l.at = i - 1
+	}
+	if err != nil && l.err == nil {
+		l.err, l.blame = err, blame
+	}
+	return l.err
+}
+
+// maxGiven is how many changes one record may give: their numbers have four
+// hexadecimal digits.
+const maxGiven = 0xffff
+
+// output makes what the steps gave a change of the sink. The record's own one is
+// used for the first, so that a record that gives one costs nothing.
+func (l *line) output(c *Change) error {
+	out := l.item.change
+	if l.given > 0 {
+		if l.given > maxGiven {
+			return fmt.Errorf("one record gives more than %d changes", maxGiven)
+		}
+		more := *out
+		more.Pos = fmt.Sprintf("%s/%04x", l.item.pos, l.given)
+		out = &more
+	}
+	if err := l.fill(out, c); err != nil {
+		return err
+	}
+	if l.given > 0 {
+		l.item.extra.more = append(l.item.extra.more, out)
+	}
+	l.given++
+	return nil
+}
+
+// fill writes c into out.
+func (l *line) fill(out *sinks.Change, c *Change) error {
+	out.Op, out.Origin, out.Floor = c.Op, c.Target, c.floor
+	if c.Op == cdc.OpTruncate || c.floor != nil {
+		if c.Op != cdc.OpTruncate || c.floor == nil {
+			return errors.New("a step made a change of a row one of a table, or the reverse")
+		}
+		out.Row, out.Key = nil, ""
+		return nil
+	}
+	row := c.Row()
+	switch {
+	case !row.Exists():
+		return fmt.Errorf("a step emitted op %s without its row", c.Op)
+	case len(row.Values) != len(row.Columns.Columns):
+		return fmt.Errorf("a step emitted a row of %d values for %d columns", len(row.Values), len(row.Columns.Columns))
+	}
+	out.Shape, out.Row = row.Columns, row.Values
+	l.fresh = keyOf(row, l.fresh[:0])
+	for i, v := range l.fresh {
+		if v.State != cdc.Text {
+			return fmt.Errorf("key column %q of the row is null or not known after the steps", row.Columns.Columns[row.Columns.Key[i]].Name)
+		}
+	}
+	if !slices.EqualFunc(l.key, l.fresh, func(a, b cdc.Value) bool { return string(a.Data) == string(b.Data) }) {
+		out.Key = sinks.RowKey(l.fresh)
+	} else {
+		out.Key = l.item.entity
+	}
+	if len(l.fresh) == 0 {
+		out.Key = ""
+	}
+	if c.Op == cdc.OpDelete { // of which the sink wants the key alone
+		out.Row = l.arena.row(nil, len(row.Values))
+		for i, at := range row.Columns.Key {
+			out.Row[at] = l.fresh[i]
+		}
+	}
+	return nil
+}
+
+// finish makes changes of one target row one change.
+func (l *line) finish() error {
+	if l.given < 2 {
+		return nil
+	}
+	all := append([]*sinks.Change{l.item.change}, l.item.extra.more...)
+	type rowID struct {
+		target sinks.Origin
+		key    string
+	}
+	last := make(map[rowID]int, len(all))
+	for i, c := range all {
+		if c.Floor != nil || c.Key == "" {
+			continue
+		}
+		id := rowID{*c.Origin, c.Key}
+		if j, ok := last[id]; ok {
+			if err := behind(c, all[j]); err != nil {
+				return err
+			}
+			all[j] = nil
+		}
+		last[id] = i
+	}
+	all = slices.DeleteFunc(all, func(c *sinks.Change) bool { return c == nil })
+	l.item.change, l.item.extra.more = all[0], all[1:]
+	return nil
+}
+
+// behind makes c what c does behind earlier, which is about the same row.
+func behind(c, earlier *sinks.Change) error {
+	if c.Op == cdc.OpDelete || c.Full() {
+		return nil
+	}
+	if earlier.Op == cdc.OpDelete {
+		return errors.New("the steps delete a row and then change some of its columns")
+	}
+	row := slices.Clone(c.Row)
+	for i := range row {
+		if there(row[i]) {
+			continue
+		}
+		for j := range earlier.Shape.Columns {
+			if earlier.Shape.Columns[j].Name == c.Shape.Columns[i].Name {
+				row[i] = earlier.Row[j]
+			}
+		}
+	}
+	c.Row = row
+	return nil
+}
+
+// applied makes the state what the batch made of it, once that is durable.
+func (l *line) applied() {
+	if l != nil && l.overlay != nil {
+		l.store.Apply(l.overlay.Changes())
+	}
+}

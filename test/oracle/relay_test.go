@@ -1,0 +1,60 @@
+package oracle
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tailrace/tailrace/test/program"
+)
+
+// relayConfig makes relay.yaml of the connector's configuration by relay import,
+// and puts in what belongs to this side: its slot, broker and registry.
+func (s *session) relayConfig(listen string) string {
+	s.t.Helper()
+	config := s.connector()
+	config["slot.name"] += "_relay"
+	text, err := json.Marshal(map[string]any{"name": s.name, "config": config})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	file := filepath.Join(s.w.dir, s.name+".json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	cmd := s.w.relay.Command(s.t.Context(), "import", file)
+	var out, log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &log
+	if err := cmd.Run(); err != nil {
+		s.t.Fatalf("relay import: %v\n%s", err, log.String())
+	}
+	yaml := out.String()
+	for _, change := range [][2]string{
+		{"adopt: true", "adopt: false"},
+		{"\nkafka:\n", "\nkafka:\n  single_broker: true\n"},
+		{s.w.schemas.URL(), s.w.relayRegistry.URL()},
+	} {
+		if strings.Count(yaml, change[0]) != 1 {
+			s.t.Fatalf("relay import wrote %q not once:\n%s", change[0], yaml)
+		}
+		yaml = strings.Replace(yaml, change[0], change[1], 1)
+	}
+	// The relay's heartbeats are messages in the WAL, which Debezium would publish.
+	yaml += fmt.Sprintf("\nheartbeat:\n  interval: 0s\nops:\n  listen: %s\n", listen)
+	yamlFile := filepath.Join(s.w.dir, s.name+".yaml")
+	if err := os.WriteFile(yamlFile, []byte(yaml), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+	return yamlFile
+}
+
+// startRelay returns when the relay streams. It is stopped with the test.
+func (s *session) startRelay() {
+	s.t.Helper()
+	listen := program.FreeAddress(s.t)
+	s.relay = s.w.relay.Run(s.t, s.relayConfig(listen), listen, filepath.Join(s.w.dir, s.name+".log"),
+		"DATABASE_PASSWORD="+s.conn.Config().Password, "KAFKA_BROKERS="+s.w.relayBroker.Addr())
+}

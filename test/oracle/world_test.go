@@ -1,0 +1,307 @@
+package oracle
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tailrace/tailrace/internal/embedded/broker"
+	"github.com/tailrace/tailrace/internal/embedded/pgtest"
+	"github.com/tailrace/tailrace/internal/embedded/real"
+	"github.com/tailrace/tailrace/internal/embedded/registry"
+	"github.com/tailrace/tailrace/test/program"
+)
+
+// world is what all seeds share: Debezium in a Connect with Kafka and a registry,
+// and the broker and registry that the relay writes to.
+type world struct {
+	dir     string
+	kafka   *real.Kafka
+	schemas *real.Registry
+	connect *real.Connect
+
+	relay         program.Relay
+	relayBroker   *broker.Broker
+	relayRegistry *registry.Server
+}
+
+func newWorld(t *testing.T, parts real.Parts) *world {
+	t.Helper()
+	ctx := t.Context()
+	dir, err := os.MkdirTemp("", "tailrace-oracle-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{dir: dir}
+	if w.relay, err = program.Build(dir); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the logs of Kafka, of the registry and of Connect are in %s", dir)
+		} else if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	logf := func(format string, args ...any) { t.Logf(format, args...) }
+	if err := parts.InstallConnect(ctx, logf); err != nil {
+		t.Fatal(err)
+	}
+	if w.kafka, err = parts.StartKafka(ctx, filepath.Join(w.dir, "kafka")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.kafka.Kill)
+	if w.schemas, err = parts.StartRegistry(ctx, filepath.Join(w.dir, "registry")); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.schemas.Kill)
+	if err := w.schemas.AcceptAll(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if w.connect, err = parts.StartConnect(ctx, filepath.Join(w.dir, "connect"), w.kafka.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.connect.Kill)
+	t.Logf("Kafka pid %d, registry pid %d, Connect pid %d", w.kafka.Pid(), w.schemas.Pid(), w.connect.Pid())
+	if w.relayBroker, err = broker.Start(broker.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(w.relayBroker.Close)
+	if w.relayRegistry, err = registry.Start(registry.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.relayRegistry.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	acceptAll(t, w.relayRegistry.URL())
+	return w
+}
+
+// acceptAll makes a registry accept every schema, as Debezium's does here.
+func acceptAll(t *testing.T, url string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, url+"/config", strings.NewReader(`{"compatibility":"NONE"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s", req.URL, resp.Status)
+	}
+}
+
+// session is the seeds of one profile on their database.
+type session struct {
+	t         *testing.T
+	w         *world
+	name      string // topic prefix, connector and database
+	url       string
+	profile   *profile
+	scenarios []*scenario
+	conn      *pgx.Conn
+	markers   int
+	relay     *program.Process // nil: Debezium alone
+}
+
+// patience is how long both may take until they have published what is there.
+const patience = 3 * time.Minute
+
+func newSession(t *testing.T, w *world, p *profile, scenarios []*scenario) *session {
+	t.Helper()
+	s := &session{t: t, w: w, profile: p, scenarios: scenarios, url: pgtest.NewDatabase(t)}
+	conn, err := pgx.Connect(t.Context(), s.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	s.conn, s.name = conn, "dbz_"+conn.Config().Database
+	for _, e := range extensions {
+		s.run(statement("CREATE EXTENSION %s", e))
+	}
+	s.run(statement("CREATE SCHEMA oracle"))
+	s.run(statement("CREATE TABLE oracle.marker (n int PRIMARY KEY)"))
+	return s
+}
+
+// run sends a unit. A statement that fails is a mistake of the generator.
+func (s *session) run(u unit) {
+	s.t.Helper()
+	for _, sql := range u.statements {
+		if u.copyFrom != "" {
+			s.copyFrom(sql, u.copyFrom)
+			continue
+		}
+		if err := s.conn.PgConn().Exec(s.t.Context(), sql).Close(); err != nil {
+			s.t.Fatalf("%s\n%s", sql, explain(err))
+		}
+	}
+}
+
+func explain(err error) string {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return fmt.Sprintf("%s: %s (%s) %s", e.Severity, e.Message, e.Code, e.Detail)
+	}
+	return err.Error()
+}
+
+// compare plays the seeds, and compares what both have written. A seed that
+// differs fails, with the command that repeats it.
+func (s *session) compare() *comparison {
+	s.t.Helper()
+	s.play(true)
+	theirs, err := newReader(s.w.kafka.Addr(), s.w.schemas.URL()).read(s.t.Context(), of(s.name))
+	if err != nil {
+		s.t.Fatalf("read Debezium's topics: %v", err)
+	}
+	ours, err := newReader(s.w.relayBroker.Addr(), s.w.relayRegistry.URL()).read(s.t.Context(), of(s.name))
+	if err != nil {
+		s.t.Fatalf("read the relay's topics: %v", err)
+	}
+	c := newComparison()
+	for _, topic := range topics(ours, theirs) {
+		c.topic(topic, ours[topic], theirs[topic])
+	}
+	for _, f := range c.failed {
+		s.t.Errorf("%s\n  repeat: make test-real ARGS='--only oracle --seed %d --seeds 1'", f.text, f.seed)
+	}
+	return c
+}
+
+// play does the setups, starts both readers, and does the phases.
+func (s *session) play(withRelay bool) {
+	s.t.Helper()
+	for _, sc := range s.scenarios {
+		for _, u := range sc.setup {
+			s.run(u)
+		}
+	}
+	s.startDebezium()
+	if withRelay {
+		s.startRelay()
+	}
+	s.barrier()
+	for phase := 0; ; phase++ {
+		done := true
+		for _, sc := range s.scenarios {
+			if phase < len(sc.phases) {
+				done = false
+				for _, u := range sc.phases[phase] {
+					s.run(u)
+				}
+			}
+		}
+		if done {
+			return
+		}
+		s.barrier()
+	}
+}
+
+// barrier returns when both have published all that has been committed before.
+func (s *session) barrier() {
+	s.t.Helper()
+	s.markers++
+	s.run(statement("INSERT INTO oracle.marker VALUES (%d)", s.markers))
+	topic := s.name + ".oracle.marker"
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	if err := s.await(ctx, s.w.kafka.Addr(), topic, s.running); err != nil {
+		s.t.Fatalf("Debezium: %v", err)
+	}
+	if s.relay == nil {
+		return
+	}
+	if err := s.await(ctx, s.w.relayBroker.Addr(), topic, s.relay.Healthy); err != nil {
+		s.t.Fatalf("the relay: %v", err)
+	}
+}
+
+// await returns when a topic has as many records as there are markers.
+func (s *session) await(ctx context.Context, kafka, topic string, healthy func(context.Context) error) error {
+	tail := newTail(kafka)
+	defer tail.close()
+	for {
+		n, err := tail.count(ctx, topic)
+		if err == nil && n >= int64(s.markers) {
+			return nil
+		}
+		if err := healthy(ctx); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%d of %d markers after %v: %w", n, s.markers, patience, errors.Join(err, ctx.Err()))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+func (s *session) running(ctx context.Context) error {
+	_, err := s.w.connect.Running(ctx, s.name)
+	return err
+}
+
+// connector is the configuration of Debezium.
+func (s *session) connector() map[string]string {
+	c := s.conn.Config()
+	config := real.AvroConverter(s.w.schemas.URL())
+	for k, v := range map[string]string{
+		"connector.class": real.DebeziumConnector, "plugin.name": "pgoutput", "tasks.max": "1",
+		"database.hostname": "127.0.0.1", "database.port": fmt.Sprint(c.Port), "database.user": c.User, "database.password": c.Password, "database.dbname": c.Database,
+		"topic.prefix": s.name, "slot.name": s.name, "poll.interval.ms": "50",
+		"topic.creation.default.replication.factor": "1", "topic.creation.default.partitions": "1",
+	} {
+		config[k] = v
+	}
+	for k, v := range s.profile.properties {
+		config[k] = v
+	}
+	return config
+}
+
+// startDebezium returns when Debezium has made its slot: what is committed from
+// then on is streamed.
+func (s *session) startDebezium() {
+	s.t.Helper()
+	if err := s.w.connect.Create(s.t.Context(), s.name, s.connector()); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		if err := s.w.connect.Delete(context.Background(), s.name); err != nil {
+			s.t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	for {
+		var there bool
+		err := s.conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1 AND confirmed_flush_lsn IS NOT NULL)`, s.name).Scan(&there)
+		if err == nil && there {
+			return
+		}
+		if err := s.running(ctx); err != nil {
+			s.t.Fatalf("Debezium: %v", err)
+		}
+		select {
+		case <-ctx.Done():
+			s.t.Fatalf("Debezium has made no slot: %v", errors.Join(err, ctx.Err()))
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
