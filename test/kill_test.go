@@ -269,7 +269,6 @@ type killRun struct {
 	file   string
 	first  *process // the relay that was there when the point was reached
 	relay  *process // the one that is to be there in the end
-	also   *process
 	rng    *rand.Rand
 }
 

@@ -11,7 +11,6 @@ import (
 func (s *settings) available() error {
 	var missing cli.Missing
 	need := missing.Need
-	need(len(s.Steps) > 0, "steps", "a step")
 	need(s.State.Store != "memory", "state.store", s.State.Store)
 	need(s.Limits.Rate != 0, "limits.rate", s.Limits.Rate)
 	_, lsn, _ := parseStart(s.Source.Start)

@@ -14,7 +14,7 @@ type settings struct {
 	Kafka    kafkaSettings  `yaml:"kafka" doc:"The log to read."`
 	Registry cli.Registry   `yaml:"registry" doc:"The Confluent-compatible schema registry that the relay writes to."`
 	Source   sourceSettings `yaml:"source" doc:"What is read."`
-	Steps    []any          `yaml:"steps" doc:"What happens between source and sink, in order. Dedup and order by position are always on, before the first."`
+	Steps    []stepSettings `yaml:"steps" oneof:"true" doc:"What happens between source and sink, in order; docs/steps.md describes each. Dedup and order by position are always on."`
 	Sink     sinkSettings   `yaml:"sink" oneof:"true" doc:"Where changes go: exactly one."`
 	State    stateSettings  `yaml:"state" doc:"What the pipeline remembers."`
 	Errors   errorSettings  `yaml:"errors" doc:"What happens when something cannot be applied."`

@@ -10,6 +10,7 @@ import (
 	"github.com/tailrace/tailrace/internal/ops"
 	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/processors"
+	"github.com/tailrace/tailrace/processors/steps"
 	"github.com/tailrace/tailrace/sinks/postgres"
 )
 
@@ -36,14 +37,18 @@ look at is stopped, the others go on, and /readyz says why.`,
 			if err := s.available(); err != nil {
 				return ops.Usage(err)
 			}
-			return runPipeline(cmd.Context(), s, file, log)
+			made, err := s.steps(g.Config, file).build()
+			if err != nil {
+				return ops.Usage(err)
+			}
+			return runPipeline(cmd.Context(), s, file, steps.Build(made), log)
 		},
 	}
 }
 
 // runPipeline wires one pipeline: configuration to parts, parts to the runtime,
 // and the page for operators beside it.
-func runPipeline(ctx context.Context, s *settings, file *config.File, log *slog.Logger) error {
+func runPipeline(ctx context.Context, s *settings, file *config.File, made []processors.StepConfig, log *slog.Logger) error {
 	reg := ops.NewRegistry("processor")
 	connection, err := s.kafkaConfig()
 	if err != nil {
@@ -65,7 +70,7 @@ func runPipeline(ctx context.Context, s *settings, file *config.File, log *slog.
 	defer letters.Close()
 
 	c := s.runtimeConfig(file, log)
-	c.Sink, c.Outbox, c.Letters, c.Schemas, c.Registry = sink, sink, letters, known, reg
+	c.Sink, c.Outbox, c.Letters, c.Schemas, c.Registry, c.Steps = sink, sink, letters, known, reg, made
 	runtime := processors.New(c)
 	consumer, err := kafka.NewConsumer(s.consumerConfig(connection, runtime, log))
 	if err != nil {

@@ -38,6 +38,9 @@ type Fault struct {
 	Message string
 	// Warning tells what works but will surprise.
 	Warning bool
+	// Differences tells that the step compares with the row before the change. Under
+	// errors.on_poison: skip that is wrong: what was skipped is missing there.
+	Differences bool
 }
 
 // Error is the message, with the place in the expression.

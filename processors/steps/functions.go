@@ -400,3 +400,16 @@ func epoch(s *scope, a []value) value {
 	}
 	return trimmed(value{kind: kindDecimal, n: us, scale: 6}, 0)
 }
+
+// FunctionsMarkdown is the table of functions for the documentation.
+func FunctionsMarkdown() string {
+	var b strings.Builder
+	b.WriteString("| function | gives |\n|---|---|\n")
+	for _, f := range functions() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", f.signature(), f.doc)
+	}
+	for _, p := range predicates {
+		fmt.Fprintf(&b, "| `%s(list, …)` | %s; `#` is the element, `#index` its place |\n", p.name, p.doc)
+	}
+	return b.String()
+}

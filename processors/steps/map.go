@@ -143,7 +143,7 @@ func (m *Map) Check(in *sinks.Shape) (*sinks.Shape, []Fault) {
 		}
 	}
 	if len(q.needs) > 0 {
-		faults = append(faults, Fault{Offset: -1, Warning: true, Message: "the key " + NeedsDifferences})
+		faults = append(faults, needsDifferences("", "the key "))
 	}
 	return q.out, faults
 }

@@ -49,10 +49,11 @@ func differs(p *program, path string) []Fault {
 	if !p.old {
 		return nil
 	}
-	return []Fault{{Path: path, Offset: -1, Message: NeedsDifferences, Warning: true}}
+	return []Fault{needsDifferences(path, "")}
 }
 
-// NeedsDifferences is the message of the warning that a step compares with the row
-// before the change. Under errors.on_poison: skip it is an error: the change that
-// was skipped is missing in what is compared.
-const NeedsDifferences = "reads the row before the change, which needs REPLICA IDENTITY FULL at the source"
+// needsDifferences is the warning that a step compares with the row before the
+// change.
+func needsDifferences(path, what string) Fault {
+	return Fault{Path: path, Offset: -1, Warning: true, Differences: true, Message: what + "reads the row before the change, which needs REPLICA IDENTITY FULL at the source"}
+}

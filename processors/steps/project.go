@@ -175,7 +175,7 @@ func (p *Project) Check(in *sinks.Shape) (*sinks.Shape, []Fault) {
 	}
 	for i, k := range q.newKey {
 		if !slices.Contains(in.Key, k) {
-			faults = append(faults, Fault{Path: fmt.Sprintf("key[%d]", i), Offset: -1, Warning: true, Message: NeedsDifferences})
+			faults = append(faults, needsDifferences(fmt.Sprintf("key[%d]", i), ""))
 		}
 	}
 	return q.out, faults

@@ -105,7 +105,7 @@ func (r *Route) Check(in *sinks.Shape) (*sinks.Shape, []Fault) {
 	}
 	var faults []Fault
 	if len(q.free) > 0 {
-		faults = append(faults, Fault{Offset: -1, Warning: true, Message: NeedsDifferences})
+		faults = append(faults, needsDifferences("", ""))
 	}
 	if q.table != nil && len(q.table.columns) > 0 && len(r.config.Targets) == 0 {
 		faults = append(faults, Fault{Path: "table", Offset: -1, Warning: true, Message: "depends on columns, so a TRUNCATE or a sweep does not know where to go and is an error; list all tables under targets"})

@@ -135,7 +135,7 @@ func (g *seedState) update(t *table) string {
 	var sets []string
 	for _, c := range t.columns {
 		if c.filled() && !slices.Contains(t.key, c) && g.chance(30) {
-			sets = append(sets, c.name+" = "+g.value(t, c))
+			sets = append(sets, c.id()+" = "+g.value(t, c))
 		}
 	}
 	if len(sets) == 0 {
@@ -160,7 +160,7 @@ func (g *seedState) rekey(t *table) string {
 	var sets []string
 	for _, c := range t.key {
 		if c.filled() && (len(sets) == 0 || g.chance(50)) {
-			sets = append(sets, c.name+" = "+quote(c.kind.unique(g.next())))
+			sets = append(sets, c.id()+" = "+quote(c.kind.unique(g.next())))
 		}
 	}
 	if len(sets) == 0 {

@@ -55,8 +55,8 @@ func (c *comparison) add(other *comparison) {
 // report says how often each difference of the table was met.
 func (c *comparison) report() []string {
 	var list []string
-	for _, w := range allWanted {
-		if w.applies != nil {
+	for _, w := range wantedDifferences() {
+		if w.applies != nil || w.inSchema != nil {
 			list = append(list, fmt.Sprintf("%6d times (%s) %s", c.wanted[w.kind], w.letter, w.kind))
 		}
 	}
@@ -123,8 +123,10 @@ func (c *comparison) unwanted(o, t *record) []*disparity {
 
 // judge looks a disparity up in the table of wanted ones.
 func (c *comparison) judge(name string, i, j int, d *disparity) {
-	if w := find(d); w != nil {
-		c.wanted[w.kind]++
+	if list := find(d); list != nil {
+		for _, w := range list {
+			c.wanted[w.kind]++
+		}
 		return
 	}
 	seed := seedOf(name, d)

@@ -65,7 +65,7 @@ func (g *seedState) dropColumn(t *table) []unit {
 	}
 	c := pick(g, list)
 	t.columns = slices.DeleteFunc(t.columns, func(x *column) bool { return x == c })
-	return []unit{statement("ALTER TABLE %s DROP %s", t.full(g), c.name)}
+	return []unit{statement("ALTER TABLE %s DROP %s", t.full(g), c.id())}
 }
 
 func (g *seedState) renameColumn(t *table) []unit {
@@ -74,10 +74,10 @@ func (g *seedState) renameColumn(t *table) []unit {
 		return nil
 	}
 	c := pick(g, list)
-	old := c.name
+	old := c.id()
 	_, rest, _ := strings.Cut(old, "_")
 	c.name = fmt.Sprintf("r%d_%s", g.next(), rest)
-	return []unit{statement("ALTER TABLE %s RENAME %s TO %s", t.full(g), old, c.name)}
+	return []unit{statement("ALTER TABLE %s RENAME %s TO %s", t.full(g), old, c.id())}
 }
 
 // conversions are types that hold all values of another.
@@ -99,13 +99,13 @@ func (g *seedState) alterType(t *table) []unit {
 		}
 		var units []unit
 		if c.def != "" {
-			units = append(units, statement("ALTER TABLE %s ALTER %s DROP DEFAULT", t.full(g), c.name))
+			units = append(units, statement("ALTER TABLE %s ALTER %s DROP DEFAULT", t.full(g), c.id()))
 		}
 		before, _, _ := strings.Cut(c.name, "_")
-		units = append(units, statement("ALTER TABLE %s ALTER %s TYPE %s USING %s::text::%s", t.full(g), c.name, g.in(k.sql), c.name, g.in(k.sql)))
-		old := c.name
+		units = append(units, statement("ALTER TABLE %s ALTER %s TYPE %s USING %s::text::%s", t.full(g), c.id(), g.in(k.sql), c.id(), g.in(k.sql)))
+		old := c.id()
 		c.kind, c.def, c.name = k, "", fmt.Sprintf("%s_%s", before, k.name)
-		return append(units, statement("ALTER TABLE %s RENAME %s TO %s", t.full(g), old, c.name))
+		return append(units, statement("ALTER TABLE %s RENAME %s TO %s", t.full(g), old, c.id()))
 	}
 	return nil
 }
@@ -117,10 +117,10 @@ func (g *seedState) alterDefault(t *table) []unit {
 		}
 		if c.def != "" && !c.notNull && g.chance(40) {
 			c.def = ""
-			return []unit{statement("ALTER TABLE %s ALTER %s DROP DEFAULT", t.full(g), c.name)}
+			return []unit{statement("ALTER TABLE %s ALTER %s DROP DEFAULT", t.full(g), c.id())}
 		}
 		c.def = g.in(pick(g, c.kind.defaults))
-		return []unit{statement("ALTER TABLE %s ALTER %s SET DEFAULT %s", t.full(g), c.name, c.def)}
+		return []unit{statement("ALTER TABLE %s ALTER %s SET DEFAULT %s", t.full(g), c.id(), c.def)}
 	}
 	return nil
 }
@@ -130,14 +130,14 @@ func (g *seedState) alterNull(t *table) []unit {
 		switch {
 		case c.notNull:
 			c.notNull = false
-			units := []unit{statement("ALTER TABLE %s ALTER %s DROP NOT NULL", t.full(g), c.name)}
+			units := []unit{statement("ALTER TABLE %s ALTER %s DROP NOT NULL", t.full(g), c.id())}
 			if c.inline() {
-				units = append(units, statement("ALTER TABLE %s ALTER %s SET STORAGE EXTENDED", t.full(g), c.name))
+				units = append(units, statement("ALTER TABLE %s ALTER %s SET STORAGE EXTENDED", t.full(g), c.id()))
 			}
 			return units
 		case len(t.rows) == 0 && !c.kind.optional && g.chance(50):
 			c.notNull = true
-			return append(g.store(t, c), statement("ALTER TABLE %s ALTER %s SET NOT NULL", t.full(g), c.name))
+			return append(g.store(t, c), statement("ALTER TABLE %s ALTER %s SET NOT NULL", t.full(g), c.id()))
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ type profile struct {
 	name string
 	// properties are the connector's, beside those that say where things are.
 	properties map[string]string
+	oddNames   bool // some columns have names that Avro refuses
 }
 
 // profiles are what seeds choose from by their number. The defaults come more
@@ -28,9 +29,12 @@ func profiles() []*profile {
 	micros := &profile{name: "microseconds", properties: map[string]string{
 		"time.precision.mode": "microseconds", "column.propagate.source.type": ".*", "unavailable.value.placeholder": "gone",
 		"column.mask.with.7.chars": `.*\.c[0-9]*1_(text|varchar|citext)`, "column.truncate.to.2.chars": `.*\.c[0-9]*2_(text|varchar|varchar9)`,
+		"column.mask.hash.v2.SHA-256.with.salt.pepper": `.*\.c[0-9]*3_(text|varchar|varchar9|char5)`,
+		"column.exclude.list":                          `.*\.c[0-9]*4_(text|int4|date|mood)`,
 	}}
-	nanos := &profile{name: "nanoseconds", properties: map[string]string{
+	nanos := &profile{name: "nanoseconds", oddNames: true, properties: map[string]string{
 		"time.precision.mode": "nanoseconds", "skipped.operations": "d,t",
+		"schema.name.adjustment.mode": "avro", "field.name.adjustment.mode": "avro",
 	}}
 	return []*profile{defaults, texts, defaults, numbers, defaults, structured, micros, nanos}
 }

@@ -55,6 +55,16 @@ func (s *session) relayConfig(listen string) string {
 func (s *session) startRelay() {
 	s.t.Helper()
 	listen := program.FreeAddress(s.t)
-	s.relay = s.w.relay.Run(s.t, s.relayConfig(listen), listen, filepath.Join(s.w.dir, s.name+".log"),
-		"DATABASE_PASSWORD="+s.conn.Config().Password, "KAFKA_BROKERS="+s.w.relayBroker.Addr())
+	config := s.relayConfig(listen)
+	s.runRelay = func() *program.Process {
+		return s.w.relay.Run(s.t, config, listen, filepath.Join(s.w.dir, s.name+".log"),
+			"DATABASE_PASSWORD="+s.conn.Config().Password, "KAFKA_BROKERS="+s.w.relayBroker.Addr())
+	}
+	s.relay = s.runRelay()
+}
+
+func (s *session) restartRelay() {
+	s.t.Helper()
+	s.relay.Stop(s.t)
+	s.relay = s.runRelay()
 }

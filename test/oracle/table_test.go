@@ -65,8 +65,16 @@ func (c *column) typ(g *seedState) string {
 	return g.in(c.kind.sql)
 }
 
+// id is the column's name as SQL wants it.
+func (c *column) id() string {
+	if strings.Contains(c.name, "$") {
+		return `"` + c.name + `"`
+	}
+	return c.name
+}
+
 func (c *column) define(g *seedState) string {
-	b := c.name + " " + c.typ(g)
+	b := c.id() + " " + c.typ(g)
 	switch c.generated {
 	case "", "serial", "bigserial":
 	case "identity":
@@ -125,9 +133,9 @@ func (g *seedState) store(t *table, c *column) []unit {
 	switch {
 	case c.generated != "":
 	case c.notNull && c.inline():
-		return []unit{statement("ALTER TABLE %s ALTER %s SET STORAGE PLAIN", t.full(g), c.name)}
+		return []unit{statement("ALTER TABLE %s ALTER %s SET STORAGE PLAIN", t.full(g), c.id())}
 	case c.kind.big != nil && g.chance(30):
-		return []unit{statement("ALTER TABLE %s ALTER %s SET STORAGE EXTERNAL", t.full(g), c.name)}
+		return []unit{statement("ALTER TABLE %s ALTER %s SET STORAGE EXTERNAL", t.full(g), c.id())}
 	}
 	return nil
 }
@@ -138,7 +146,7 @@ func (c *column) inline() bool { return c.kind.outOfLine && !c.kind.placeholder 
 func names(columns []*column) string {
 	list := make([]string, len(columns))
 	for i, c := range columns {
-		list[i] = c.name
+		list[i] = c.id()
 	}
 	return strings.Join(list, ", ")
 }
@@ -193,6 +201,9 @@ func (g *seedState) column(t *table) *column {
 		k = pick(g, g.kinds)
 	}
 	c := &column{name: fmt.Sprintf("c%d_%s", g.next(), k.name), kind: k}
+	if g.s.profile.oddNames && g.chance(20) {
+		c.name = strings.Replace(c.name, "_", "$_", 1)
+	}
 	if len(k.defaults) > 0 && g.chance(40) {
 		c.def = g.in(pick(g, k.defaults))
 	}

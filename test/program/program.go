@@ -54,6 +54,7 @@ func FreeAddress(t testing.TB) string {
 type Process struct {
 	url  string
 	log  string
+	proc *os.Process
 	done chan struct{} // closed when it has ended
 
 	mu  sync.Mutex // guards err
@@ -61,11 +62,11 @@ type Process struct {
 }
 
 // Run starts `relay run` on a configuration whose ops.listen is given, and returns
-// when it streams. Its output goes to the file log. It is stopped with the test,
-// and has to end by itself then.
+// when it streams. Its output is appended to the file log. It is stopped with the
+// test, unless it was before, and has to end by itself then.
 func (r Relay) Run(t testing.TB, config, listen, log string, env ...string) *Process {
 	t.Helper()
-	out, err := os.Create(log)
+	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +76,7 @@ func (r Relay) Run(t testing.TB, config, listen, log string, env ...string) *Pro
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	p := &Process{url: "http://" + listen, log: log, done: make(chan struct{})}
+	p := &Process{url: "http://" + listen, log: log, proc: cmd.Process, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		err := cmd.Wait()
@@ -84,7 +85,10 @@ func (r Relay) Run(t testing.TB, config, listen, log string, env ...string) *Pro
 		p.err = err
 	}()
 	t.Cleanup(func() {
-		p.stop(t, cmd.Process)
+		p.Stop(t)
+		if t.Failed() {
+			t.Logf("the end of the relay's log, %s:\n%s", log, p.tail())
+		}
 		if err := out.Close(); err != nil {
 			t.Error(err)
 		}
@@ -93,23 +97,26 @@ func (r Relay) Run(t testing.TB, config, listen, log string, env ...string) *Pro
 	return p
 }
 
-// stop is SIGTERM; it waits until the relay has ended.
-func (p *Process) stop(t testing.TB, proc *os.Process) {
-	_ = proc.Signal(syscall.SIGTERM) // it may have ended
+// Stop is SIGTERM; it returns when the relay has ended.
+func (p *Process) Stop(t testing.TB) {
+	t.Helper()
+	_ = p.proc.Signal(syscall.SIGTERM) // it may have ended
 	select {
 	case <-p.done:
 	case <-time.After(30 * time.Second):
-		_ = proc.Kill()
+		_ = p.proc.Kill()
 		<-p.done
 		t.Error("the relay did not end within 30 s of SIGTERM")
 	}
-	if t.Failed() {
-		b, err := os.ReadFile(p.log)
-		if err != nil {
-			t.Log(err)
-		}
-		t.Logf("the end of the relay's log, %s:\n%s", p.log, b[max(0, len(b)-4000):])
+}
+
+// tail is the end of the log.
+func (p *Process) tail() string {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
 	}
+	return string(b[max(0, len(b)-4000):])
 }
 
 func (p *Process) awaitStream(t testing.TB) {
