@@ -24,10 +24,11 @@ import (
 //   - two of them are about one target row: they have one position in the eyes of
 //     the sink, which would take the second for a repetition. They are made one
 //     here, in their order;
+//   - a record stands behind one of its row in the dead-letter topic: it is diverted
+//     and does not run, so that it leaves nothing in the state;
 //   - a record fails in the sink and the batch is planned again: without state the
 //     steps need not run again, so what they gave is kept beside the record. With
-//     state all of the batch runs again without that record, and without those of
-//     its row that are diverted behind it: they must leave nothing in the state.
+//     state all of the batch runs again without that record and those behind it.
 type line struct {
 	steps []station
 	arena *arena // of the decoder: rows live as long as the batch
@@ -89,10 +90,10 @@ func (l *line) batch(ctx context.Context, items []item, rows parked, parks bool)
 			l.steps[i].state = &stepState{step: l.steps[i].name, overlay: l.overlay}
 		}
 	}
-	failed := parked{}
+	var failed parked
 	for i := range items {
 		it := &items[i]
-		if it.change == nil && it.fault == nil || l.store != nil && it.keyed && (diverted(rows, it) || diverted(failed, it)) {
+		if it.change == nil && it.fault == nil || diverted(rows, it) || diverted(failed, it) {
 			continue
 		}
 		if it.fault == nil {
@@ -100,7 +101,10 @@ func (l *line) batch(ctx context.Context, items []item, rows parked, parks bool)
 				return fmt.Errorf("step %s: %s: %w", l.steps[l.blame].name, it.place(), err)
 			}
 		}
-		if it.fault != nil && it.keyed && parks && l.store != nil {
+		if it.fault != nil && it.keyed && parks {
+			if failed == nil {
+				failed = parked{}
+			}
 			failed[it.row()] = sinks.Park{Class: it.fault.Class}
 		}
 	}
@@ -110,6 +114,9 @@ func (l *line) batch(ctx context.Context, items []item, rows parked, parks bool)
 // diverted tells whether it stands behind a record of its row in the dead-letter
 // topic, and does not resolve that one.
 func diverted(rows parked, it *item) bool {
+	if len(rows) == 0 || !it.keyed {
+		return false
+	}
 	park, ok := rows[it.row()]
 	return ok && !resolves(park, it)
 }

@@ -84,7 +84,7 @@ errors: {on_poison: ignore, retry: {initial: 1m, max: 1s}}
 
 func TestWhatIsNotThereYetIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, extra := range []string{"steps: [{filter: true}]\n", "state: {store: pebble}\n", "limits: {rate: 5}\n"} {
+	for _, extra := range []string{"state: {store: pebble}\n", "limits: {rate: 5}\n"} {
 		var s settings
 		if _, err := config.Parse("p.yaml", []byte(minimal+extra), &s); err != nil {
 			t.Fatal(err)
@@ -99,5 +99,74 @@ func TestWhatIsNotThereYetIsRefused(t *testing.T) {
 	}
 	if err := s.available(); err == nil {
 		t.Error("source.start at an LSN: want a refusal")
+	}
+}
+
+func TestStepsAreStrict(t *testing.T) {
+	t.Parallel()
+	var s settings
+	_, err := config.Parse("p.yaml", []byte(minimal+`steps:
+  - {filter: "true", map: {set: {a: "1"}}}
+  - tables: [public.orders]
+  - fliter: row.a > 1
+  - filter: "true"
+    tables: [orders, "public.[ab]"]
+  - mask: {columns: {a: {}, b: {asterisks: 1, truncate: 2}, c: {hmac: {}}}}
+  - flatten: {deletes: keep}
+  - map: {}
+`), &s)
+	for _, want := range []string{
+		"steps[0]: want exactly one of filter, project, map, mask, route, flatten, found filter and map",
+		"steps[1]: want exactly one of filter, project, map, mask, route, flatten, found none",
+		`p.yaml:12:5: steps[2].fliter: unknown key; did you mean "filter"?`,
+		"steps[3].tables[0]: want schema.table, as in public.orders or public.*",
+		"steps[3].tables[1]: only * has a meaning in a pattern",
+		"steps[4].mask.columns.a: want exactly one of hmac, asterisks, truncate, found none",
+		"steps[4].mask.columns.b: want exactly one of hmac, asterisks, truncate, found asterisks and truncate",
+		"steps[4].mask.columns.c.hmac.key_file: is required",
+		`steps[5].flatten.deletes: want tombstone, drop or rewrite, found "keep"`,
+		"steps[6].map.set: is required",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in\n%v", want, err)
+		}
+	}
+}
+
+// The character of an expression that is wrong has a place in the file.
+func TestFaultsOfExpressionsHaveTheirPlace(t *testing.T) {
+	t.Parallel()
+	text := minimal + `steps:
+  - filter: row.amount >
+  - filter: "row.amount ! 10"
+  - map:
+      set:
+        total: |
+          row.a +
+            row.b ) 2
+        other: 'it''s'
+  - project: {cast: {a: numbr}}
+  - mask: {columns: {a: {hmac: {key_file: none.key}}}}
+`
+	var s settings
+	file, err := config.Parse("p.yaml", []byte(text), &s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.steps("p.yaml", file).build()
+	for _, want := range []string{
+		"p.yaml:10:24: steps[0].filter: unexpected token EOF",
+		"p.yaml:11:25: steps[1].filter: unexpected token",
+		"p.yaml:16:19: steps[2].map.set.total: unexpected token",
+		"p.yaml:17:22: steps[2].map.set.other: literal not terminated",
+		"p.yaml:18:25: steps[3].project.cast.a: unknown type numbr",
+		"p.yaml:19:43: steps[4].mask.columns.a.hmac.key_file: columns.a.hmac.key_file: open none.key: no such file",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in\n%v", want, err)
+		}
+	}
+	if problems, ok := err.(config.Problems); !ok || len(problems) != 6 {
+		t.Errorf("want six problems:\n%v", err)
 	}
 }

@@ -135,7 +135,7 @@ func (w *World) Record(ctx context.Context, c Change) (kafka.Message, error) {
 	}
 	e := &cdc.Envelope{Op: cdc.Op(c.Op[0]), Tx: &cdc.Transaction{XID: 700 + uint32(w.number), CommitLSN: pos.LSN, CommitTime: int64(w.number) * 1_000_000}, LSN: pos.LSN, Now: int64(w.number) * 1_000_000_000}
 	if e.Op == cdc.OpRead {
-		e.Snapshot = cdc.SnapshotTrue
+		e.Snapshot, e.Tx.XID = cdc.SnapshotTrue, 0
 	}
 	if err := w.rows(t, c, e); err != nil {
 		return m, err

@@ -55,6 +55,36 @@ func (f *Fault) Error() string {
 	return s
 }
 
+// Faults are all that is wrong with a step. As an error it is never empty.
+type Faults []Fault
+
+// Error is one fault a line.
+func (f Faults) Error() string {
+	lines := make([]string, len(f))
+	for i := range f {
+		lines[i] = f[i].Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// orNil is the error that f is, if it is one.
+func (f Faults) orNil() error {
+	if len(f) == 0 {
+		return nil
+	}
+	return f
+}
+
+// FaultsOf are the faults that an error of this package holds, or the error itself
+// as a fault of the whole step.
+func FaultsOf(err error) Faults {
+	var many Faults
+	if errors.As(err, &many) {
+		return many
+	}
+	return faulty("", err)
+}
+
 // maxExpression bounds the length of an expression; a longer one is a mistake.
 const maxExpression = 16 << 10
 

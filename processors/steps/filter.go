@@ -30,11 +30,11 @@ import (
 // and the row stays in the target as it is there.
 type Filter struct{ where *Expression }
 
-// NewFilter makes a filter of a condition. An error is a *Fault.
+// NewFilter makes a filter of a condition. An error is a Faults.
 func NewFilter(where string) (*Filter, error) {
 	e, err := Parse(where)
 	if err != nil {
-		return nil, err
+		return nil, faulty("", err)
 	}
 	return &Filter{e}, nil
 }
@@ -65,12 +65,12 @@ func (f *Filter) plan(shape *sinks.Shape) (*filterPlan, error) {
 }
 
 // Check implements Definition.
-func (f *Filter) Check(in *sinks.Shape) (*sinks.Shape, []Fault) {
+func (f *Filter) Check(in *sinks.Shape) (*sinks.Shape, Faults) {
 	p, err := f.plan(in)
 	if err != nil {
 		return in, faulty("", err)
 	}
-	var faults []Fault
+	var faults Faults
 	for _, q := range slices.Concat(p.events, p.updates, p.rows) {
 		faults = append(faults, clocked(q, "")...)
 		faults = append(faults, differs(q, "")...)

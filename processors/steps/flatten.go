@@ -48,13 +48,14 @@ type addedField struct {
 // deletedColumn is the column of rewritten deletes; its values are Debezium's.
 const deletedColumn = "__deleted"
 
-// NewFlatten makes a flatten. An error is a *Fault.
+// NewFlatten makes a flatten. An error is a Faults.
 func NewFlatten(c FlattenConfig) (*Flatten, error) {
 	f := &Flatten{config: c, shapes: newShapes()}
+	var faults Faults
 	for i, name := range c.AddFields {
 		field, err := addField(name, c.Prefix)
 		if err != nil {
-			return nil, &Fault{Path: fmt.Sprintf("add_fields[%d]", i), Offset: -1, Message: err.Error()}
+			faults = append(faults, faulty(fmt.Sprintf("add_fields[%d]", i), err)...)
 		}
 		f.fields = append(f.fields, field)
 	}
@@ -63,7 +64,7 @@ func NewFlatten(c FlattenConfig) (*Flatten, error) {
 			return processors.Text(map[bool]string{true: "true", false: "false"}[c.Op == cdc.OpDelete])
 		}})
 	}
-	return f, nil
+	return f, faults.orNil()
 }
 
 // addField knows the fields that Debezium's events have, by their names there.
@@ -123,10 +124,10 @@ func (f *Flatten) work(in *sinks.Shape) (*sinks.Shape, error) {
 }
 
 // Check implements Definition.
-func (f *Flatten) Check(in *sinks.Shape) (*sinks.Shape, []Fault) {
+func (f *Flatten) Check(in *sinks.Shape) (*sinks.Shape, Faults) {
 	out, err := f.work(in)
 	if err != nil {
-		return nil, []Fault{*err.(*Fault)}
+		return nil, faulty("", err)
 	}
 	return out, nil
 }

@@ -34,20 +34,21 @@ type assignment struct {
 	value  *Expression
 }
 
-// NewMap makes a map of expressions by column. An error is a *Fault.
+// NewMap makes a map of expressions by column. An error is a Faults.
 func NewMap(set map[string]string) (*Map, error) {
 	if len(set) == 0 {
-		return nil, &Fault{Offset: -1, Message: "want at least one column in set"}
+		return nil, Faults{{Offset: -1, Message: "want at least one column in set"}}
 	}
 	m := &Map{shapes: newShapes()}
+	var faults Faults
 	for _, column := range slices.Sorted(maps.Keys(set)) {
 		e, err := Parse(set[column])
 		if err != nil {
-			return nil, &faulty("set."+column, err)[0]
+			faults = append(faults, faulty("set."+column, err)...)
 		}
 		m.set = append(m.set, assignment{column, e})
 	}
-	return m, nil
+	return m, faults.orNil()
 }
 
 // mapping is a Map for one shape.
@@ -118,8 +119,8 @@ func (m *Map) work(in *sinks.Shape) (*mapping, error) {
 }
 
 // Check implements Definition.
-func (m *Map) Check(in *sinks.Shape) (*sinks.Shape, []Fault) {
-	var faults []Fault
+func (m *Map) Check(in *sinks.Shape) (*sinks.Shape, Faults) {
+	var faults Faults
 	for _, a := range m.set { // all faults at once
 		if _, err := a.value.compile(in); err != nil {
 			faults = append(faults, faulty("set."+a.column, err)...)
@@ -130,9 +131,7 @@ func (m *Map) Check(in *sinks.Shape) (*sinks.Shape, []Fault) {
 	}
 	q, err := m.work(in)
 	if err != nil {
-		var f *Fault
-		f, _ = err.(*Fault)
-		return nil, []Fault{*f}
+		return nil, faulty("", err)
 	}
 	for i, a := range m.set {
 		path := "set." + a.column

@@ -32,10 +32,10 @@ type Mask struct {
 	shapes  *shapes
 }
 
-// NewMask makes a mask of columns. An error is a *Fault.
+// NewMask makes a mask of columns. An error is a Faults.
 func NewMask(columns map[string]MaskConfig) (*Mask, error) {
 	if len(columns) == 0 {
-		return nil, &Fault{Offset: -1, Message: "want at least one column"}
+		return nil, Faults{{Offset: -1, Message: "want at least one column"}}
 	}
 	return &Mask{columns: columns, shapes: newShapes()}, nil
 }
@@ -99,10 +99,10 @@ func (m *Mask) work(in *sinks.Shape) (*masking, error) {
 }
 
 // Check implements Definition.
-func (m *Mask) Check(in *sinks.Shape) (*sinks.Shape, []Fault) {
+func (m *Mask) Check(in *sinks.Shape) (*sinks.Shape, Faults) {
 	q, err := m.work(in)
 	if err != nil {
-		return nil, []Fault{*err.(*Fault)}
+		return nil, faulty("", err)
 	}
 	return q.out, nil
 }

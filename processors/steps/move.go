@@ -45,11 +45,11 @@ func unknownOld(what, column string) error {
 }
 
 // differs tells lint that a program reads the row before the change.
-func differs(p *program, path string) []Fault {
+func differs(p *program, path string) Faults {
 	if !p.old {
 		return nil
 	}
-	return []Fault{needsDifferences(path, "")}
+	return Faults{needsDifferences(path, "")}
 }
 
 // needsDifferences is the warning that a step compares with the row before the

@@ -33,23 +33,24 @@ type Project struct {
 	shapes *shapes
 }
 
-// NewProject checks what can be checked without a table. An error is a *Fault.
+// NewProject checks what can be checked without a table. An error is a Faults.
 func NewProject(c ProjectConfig) (*Project, error) {
 	p := &Project{config: c, casts: map[string]sinks.Column{}, shapes: newShapes()}
+	var faults Faults
 	switch {
 	case len(c.Keep) > 0 && len(c.Drop) > 0:
-		return nil, &Fault{Offset: -1, Message: "want keep or drop, found both"}
+		faults = append(faults, Fault{Offset: -1, Message: "want keep or drop, found both"})
 	case len(c.Keep)+len(c.Drop)+len(c.Rename)+len(c.Cast)+len(c.Key) == 0:
-		return nil, &Fault{Offset: -1, Message: "want one of keep, drop, rename, cast and key"}
+		faults = append(faults, Fault{Offset: -1, Message: "want one of keep, drop, rename, cast and key"})
 	}
-	for column, name := range c.Cast {
-		t, err := parseType(name)
+	for _, column := range slices.Sorted(maps.Keys(c.Cast)) {
+		t, err := parseType(c.Cast[column])
 		if err != nil {
-			return nil, &Fault{Path: "cast." + column, Offset: -1, Message: err.Error()}
+			faults = append(faults, faulty("cast."+column, err)...)
 		}
 		p.casts[column] = t
 	}
-	return p, nil
+	return p, faults.orNil()
 }
 
 // projection is a Project for one shape.
@@ -150,8 +151,8 @@ func fitsName(pattern, name string) bool {
 }
 
 // Check implements Definition.
-func (p *Project) Check(in *sinks.Shape) (*sinks.Shape, []Fault) {
-	var faults []Fault
+func (p *Project) Check(in *sinks.Shape) (*sinks.Shape, Faults) {
+	var faults Faults
 	missing := func(path, name string, among []string) {
 		if !slices.ContainsFunc(among, func(have string) bool { return fitsName(name, have) }) {
 			faults = append(faults, Fault{Path: path, Offset: -1, Message: fmt.Sprintf("there is no column %q%s", name, near(name, among))})

@@ -36,12 +36,13 @@ type Route struct {
 	fed map[string]string
 }
 
-// NewRoute makes a route. An error is a *Fault.
+// NewRoute makes a route. An error is a Faults.
 func NewRoute(c RouteConfig) (*Route, error) {
 	if c.Table == "" && c.Topic == "" {
-		return nil, &Fault{Offset: -1, Message: "want table or topic"}
+		return nil, Faults{{Offset: -1, Message: "want table or topic"}}
 	}
 	r := &Route{config: c, fed: map[string]string{}}
+	var faults Faults
 	for _, part := range []struct {
 		path, text string
 		e          **Expression
@@ -51,11 +52,11 @@ func NewRoute(c RouteConfig) (*Route, error) {
 		}
 		e, err := Parse(part.text)
 		if err != nil {
-			return nil, &faulty(part.path, err)[0]
+			faults = append(faults, faulty(part.path, err)...)
 		}
 		*part.e = e
 	}
-	return r, nil
+	return r, faults.orNil()
 }
 
 // routing is a Route for one shape.
@@ -98,12 +99,12 @@ func (r *Route) work(in *sinks.Shape) (*routing, error) {
 }
 
 // Check implements Definition.
-func (r *Route) Check(in *sinks.Shape) (*sinks.Shape, []Fault) {
+func (r *Route) Check(in *sinks.Shape) (*sinks.Shape, Faults) {
 	q, err := r.work(in)
 	if err != nil {
-		return in, []Fault{*err.(*Fault)}
+		return in, faulty("", err)
 	}
-	var faults []Fault
+	var faults Faults
 	if len(q.free) > 0 {
 		faults = append(faults, needsDifferences("", ""))
 	}

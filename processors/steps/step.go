@@ -20,7 +20,7 @@ type Definition interface {
 	// Check says what the step makes of rows of a shape: their shape behind it, nil
 	// when that cannot be said, and what is wrong with the step for such rows. It is
 	// what lint asks, without any row.
-	Check(in *sinks.Shape) (out *sinks.Shape, faults []Fault)
+	Check(in *sinks.Shape) (out *sinks.Shape, faults Faults)
 }
 
 // Config is one step of a pipeline.
@@ -190,20 +190,22 @@ func columnNames(shape *sinks.Shape) []string {
 }
 
 // clocked warns of an expression that a replay evaluates to something else.
-func clocked(p *program, path string) []Fault {
+func clocked(p *program, path string) Faults {
 	if !p.clock {
 		return nil
 	}
-	return []Fault{{Path: path, Offset: -1, Warning: true, Message: "reads the clock: a replay of the same records gives other values"}}
+	return Faults{{Path: path, Offset: -1, Warning: true, Message: "reads the clock: a replay of the same records gives other values"}}
 }
 
 // faulty is err as the fault of a path.
-func faulty(path string, err error) []Fault {
+func faulty(path string, err error) Faults {
 	f := Fault{Path: path, Offset: -1, Message: err.Error()}
 	var at *Fault
 	if errors.As(err, &at) {
 		f = *at
-		f.Path = path
+		if path != "" {
+			f.Path = path
+		}
 	}
-	return []Fault{f}
+	return Faults{f}
 }

@@ -75,7 +75,7 @@ func (g *seedState) renameColumn(t *table) []unit {
 	}
 	c := pick(g, list)
 	old := c.id()
-	_, rest, _ := strings.Cut(old, "_")
+	_, rest, _ := strings.Cut(c.name, "_")
 	c.name = fmt.Sprintf("r%d_%s", g.next(), rest)
 	return []unit{statement("ALTER TABLE %s RENAME %s TO %s", t.full(g), old, c.id())}
 }

@@ -221,7 +221,7 @@ func (g *seedState) identify(t *table) []unit {
 		choice = identityIndex
 	case n < 55 && t.keyed == "unique":
 		choice = identityFull
-	case n > 95 && !noNothing:
+	case n > 95:
 		choice = identityNothing
 	}
 	if choice == t.identity {

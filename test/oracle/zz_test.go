@@ -103,4 +103,3 @@ func TestSourceTypes(t *testing.T) {
 	}
 }
 
-var noNothing = os.Getenv("NONOTHING") != ""

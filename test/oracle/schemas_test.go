@@ -1,0 +1,121 @@
+package oracle
+
+import (
+	"slices"
+	"strings"
+)
+
+// schemaStep looks at two texts of a schema where they begin to differ. It gives
+// the texts without what it knows to differ there, and false when it knows
+// nothing.
+type schemaStep func(d *disparity, at int, ours, theirs string) (string, string, bool)
+
+// explainSchema gives the rows by which all differences of two schemas are
+// explained, and none if there is one more.
+func explainSchema(d *disparity, list []*wanted) []*wanted {
+	if d.ours == nil || d.theirs == nil {
+		return nil
+	}
+	ours, theirs := d.ours.value, d.theirs.value
+	if d.part == "key schema" {
+		ours, theirs = d.ours.key, d.theirs.key
+	}
+	a, b := ours.schema, theirs.schema
+	var used []*wanted
+	for a != b {
+		i := slices.IndexFunc(list, func(w *wanted) bool {
+			if w.inSchema == nil {
+				return false
+			}
+			x, y, ok := w.inSchema(d, firstDifference(a, b), a, b)
+			if ok {
+				a, b = x, y
+			}
+			return ok
+		})
+		if i < 0 {
+			return nil
+		}
+		used = append(used, list[i])
+	}
+	return used
+}
+
+func firstDifference(a, b string) int {
+	i := 0
+	for i < len(a) && i < len(b) && a[i] == b[i] {
+		i++
+	}
+	return i
+}
+
+// nullableItems takes it that items are nullable in ours only.
+func nullableItems(_ *disparity, at int, ours, theirs string) (string, string, bool) {
+	const nullable = `["null",`
+	if !strings.HasSuffix(ours[:at], `"items":`) || !strings.HasPrefix(ours[at:], nullable) {
+		return "", "", false
+	}
+	depth, quoted := 0, false
+	for i := at; i < len(ours); i++ {
+		switch c := ours[i]; {
+		case c == '\\' && quoted:
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			if depth--; depth == 0 {
+				return ours[:at] + ours[at+len(nullable):i] + ours[i+1:], theirs, true
+			}
+		}
+	}
+	return "", "", false
+}
+
+// labels takes it that one side's list of an enum's labels has some of the
+// other's.
+func labels(_ *disparity, at int, ours, theirs string) (string, string, bool) {
+	const allowed = `"allowed":"`
+	start := strings.LastIndex(ours[:at], allowed)
+	if start < 0 || strings.Contains(ours[start+len(allowed):at], `"`) {
+		return "", "", false
+	}
+	start += len(allowed)
+	a, restA, ok1 := strings.Cut(ours[start:], `"`)
+	b, restB, ok2 := strings.Cut(theirs[start:], `"`)
+	if !ok1 || !ok2 || !someOf(strings.Split(a, ","), strings.Split(b, ",")) && !someOf(strings.Split(b, ","), strings.Split(a, ",")) {
+		return "", "", false
+	}
+	return ours[:start] + "…\"" + restA, theirs[:start] + "…\"" + restB, true
+}
+
+// someOf tells whether the items of a stand in b in the same order.
+func someOf(a, b []string) bool {
+	for _, x := range a {
+		i := slices.Index(b, x)
+		if i < 0 {
+			return false
+		}
+		b = b[i+1:]
+	}
+	return true
+}
+
+// generatedField takes it that a snapshot's schema has a generated column in
+// Debezium's only.
+func generatedField(d *disparity, at int, ours, theirs string) (string, string, bool) {
+	const field = `{"name":"gen_int4","type":["null","int"],"default":null}`
+	if !d.theirs.snapshot() {
+		return "", "", false
+	}
+	for _, text := range []string{field + ",", "," + field} {
+		for start := max(0, at-len(text)); start <= at; start++ {
+			if strings.HasPrefix(theirs[start:], text) {
+				return ours, theirs[:start] + theirs[start+len(text):], true
+			}
+		}
+	}
+	return "", "", false
+}
