@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,7 @@ import (
 type history struct {
 	*stack
 	server *postgres.Server
+	port   atomic.Int64 // of server; the tap asks for it
 	tap    *tap
 }
 
@@ -30,8 +32,9 @@ func newHistory(t *testing.T, settings map[string]string) *history {
 		t.Fatal(err)
 	}
 	h := &history{server: server}
+	h.port.Store(int64(server.Port()))
 	t.Cleanup(func() { h.must(t, server.Stop()) })
-	h.tap = newPostgresTap(t, &trap{}, func() string { return fmt.Sprintf("127.0.0.1:%d", h.server.Port()) })
+	h.tap = newPostgresTap(t, &trap{}, func() string { return fmt.Sprintf("127.0.0.1:%d", h.port.Load()) })
 	h.stack = newStackOn(t, fmt.Sprintf("postgres://%s:%s@%s/shop?sslmode=disable", postgres.User, postgres.Password, h.tap.addr()))
 	return h
 }
@@ -46,6 +49,7 @@ func (h *history) must(t *testing.T, err error) {
 // become lets another server take the place of this one.
 func (h *history) become(other *postgres.Server) {
 	h.server = other
+	h.port.Store(int64(other.Port()))
 	h.tap.cut()
 }
 

@@ -215,8 +215,8 @@ func (w *workload) one(ctx context.Context, tx pgx.Tx, due map[string]int64) err
 		w.next += 200
 		return exec("loads", 1, `INSERT INTO loads SELECT g, $3 FROM generate_series($1::bigint, $2) g`, w.next-199, w.next, text)
 	case n < 965:
-		w.next += 20_000
-		return exec("loads", 1, `INSERT INTO loads SELECT g, $3 FROM generate_series($1::bigint, $2) g`, w.next-19_999, w.next, text)
+		w.next += 6_000
+		return exec("loads", 1, `INSERT INTO loads SELECT g, $3 FROM generate_series($1::bigint, $2) g`, w.next-5_999, w.next, text)
 	case n < 980:
 		return exec("loads", 1, `UPDATE loads SET note = $2 WHERE id % 100 = $1`, id%100, text)
 	case n < 985 && w.columns < 5:
