@@ -80,9 +80,11 @@ type snapshotRun struct {
 	tx      *Transaction
 	report  func(string, uint64)
 	any     bool // a row was emitted
+	nth     int  // of the tables, the one that is read now
 
 	held     *route // of the row that is held back; nil for none
 	heldLast bool   // it is its table's last
+	heldNth  int    // its table's number
 	row      []Value
 	buf      []byte
 	route    *route // of the table that is being read
@@ -100,7 +102,7 @@ func (s *snapshotRun) table(ctx context.Context, src SnapshotSource, i int, t *T
 		s.finished = append(s.finished, t)
 		return nil
 	}
-	s.rows = 0
+	s.rows, s.nth = 0, s.nth+1
 	err = src.Rows(ctx, i, func(row []Value) error {
 		if keep, err := s.admit(ctx, row); !keep || err != nil {
 			return err
@@ -146,7 +148,7 @@ func (s *snapshotRun) admit(ctx context.Context, row []Value) (bool, error) {
 
 // hold copies a row: its memory is the reader's.
 func (s *snapshotRun) hold(rt *route, row []Value) {
-	s.held, s.heldLast = rt, false
+	s.held, s.heldLast, s.heldNth = rt, false, s.nth
 	s.buf = s.buf[:0]
 	n := 0
 	for _, v := range row {
@@ -236,13 +238,13 @@ func (s *snapshotRun) sweep(ctx context.Context, tables []*Table) error {
 }
 
 // marker is source.snapshot of the held row, as Debezium 3.7 sets it: the very
-// last row is last, the very first one first, and a middle table's only row
+// last row is last, the first table's first one first, and a middle table's only row
 // last_in_data_collection.
 func (s *snapshotRun) marker(last bool, rt *route) Marker {
 	switch {
 	case last:
 		return SnapshotLast
-	case !s.any:
+	case !s.any && s.heldNth == 1: // where the first table is empty, no row is first
 		return SnapshotFirst
 	case s.heldLast:
 		return SnapshotLastInTable

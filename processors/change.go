@@ -125,11 +125,11 @@ func keyOf(r Row, dst []cdc.Value) []cdc.Value {
 	return dst
 }
 
-// KeyChanged tells whether the columns at the given indexes hold the same values
+// Changed tells whether the columns at the given indexes hold the same values
 // in both rows of an update. known is false when one of them is unavailable, or
 // the record does not carry the old row, and they are not all of the key, which
 // never changes within an update.
-func (c *Change) KeyChanged(columns []int) (changed, known bool) {
+func (c *Change) Changed(columns []int) (changed, known bool) {
 	known = true
 	for _, i := range columns {
 		switch {

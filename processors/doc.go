@@ -7,12 +7,13 @@
 //	queue.go       what was fetched and is not committed yet
 //	decode.go      a record to a change
 //	step.go        the contract of a step; change.go, row.go what it sees
-//	line.go        the steps of a partition
+//	line.go        the steps of a partition; output.go what they give the sink
 //	gate.go        what stands before everything else: parked rows, faults
 //	commit.go      how a batch commits; its crash table
 //	retry.go       what is tried again, and after how long
 //	circuit.go     the circuit to the sink
 //	outbox.go      dead letters from the sink to their topic
+//	rehearse.go    a pipeline without a log
 //	status.go      what /status, /readyz and the metrics say
 //
 // One owner goroutine has all of a partition: queue, claim, offsets, parked

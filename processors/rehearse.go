@@ -7,9 +7,10 @@ import (
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/sinks"
 )
 
-// Rehearsal runs a pipeline on records that it is given one by one: decoding, steps,
+// Rehearsal runs a pipeline on records that it is given: decoding, steps,
 // gate and commit are those of a Runtime, and there is no log, no group and no
 // retry. It is not safe for concurrent use.
 type Rehearsal struct {
@@ -23,23 +24,39 @@ func NewRehearsal(c Config) *Rehearsal {
 	return &Rehearsal{runtime: New(c), owners: map[kafka.TopicPartition]*owner{}}
 }
 
-// Take makes one record a batch of its own. A *cdc.StopError says that its
-// partition would have stopped, before or behind it; any other error would have
-// been tried again.
-func (r *Rehearsal) Take(ctx context.Context, m kafka.Message) error {
-	o := r.owners[m.TopicPartition]
+// Take makes records of one partition a batch of their own. A *cdc.StopError says
+// that the partition would have stopped, before or behind one of them; any other
+// error would have been tried again.
+func (r *Rehearsal) Take(ctx context.Context, records ...sinks.Record) error {
+	messages := make([]kafka.Message, len(records))
+	for i, x := range records {
+		m := &messages[i]
+		m.TopicPartition, m.Offset, m.Time, m.Key, m.Value = kafka.TopicPartition{Topic: x.Topic, Partition: x.Partition}, x.Offset, x.Timestamp, x.Key, x.Value
+		for _, h := range x.Headers {
+			m.Headers = append(m.Headers, kafka.MessageHeader{Name: h.Name, Value: h.Value})
+		}
+	}
+	return r.take(ctx, messages)
+}
+
+func (r *Rehearsal) take(ctx context.Context, messages []kafka.Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
+	tp := messages[0].TopicPartition
+	o := r.owners[tp]
 	if o == nil {
-		c := r.runtime.take(ctx, kafka.Assigned{TopicPartition: m.TopicPartition, Committed: -1, End: math.MaxInt64, Start: m.Offset})
+		c := r.runtime.take(ctx, kafka.Assigned{TopicPartition: tp, Committed: -1, End: math.MaxInt64, Start: messages[0].Offset})
 		if c.err != nil {
 			return c.err
 		}
-		o = r.runtime.owner(m.TopicPartition, c, func() {})
-		r.owners[m.TopicPartition] = o
+		o = r.runtime.owner(tp, c, func() {})
+		r.owners[tp] = o
 	}
 	if o.stopped != nil {
 		return o.stopped
 	}
-	err := o.commit(ctx, []kafka.Message{m}, attempts{count: 1})
+	err := o.commit(ctx, messages, attempts{count: 1})
 	var stop *cdc.StopError
 	if errors.As(err, &stop) {
 		o.stopped = err

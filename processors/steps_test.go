@@ -46,7 +46,7 @@ func TestStepsStandBetweenLogAndSink(t *testing.T) {
 	))
 	w.reach(0, 10)
 	w.wantRows(map[int]row{2: {"zwei", "zwei/20", "40"}})
-	p.wantCounters(map[string]int{"applied": 5, "duplicate": 1, "filtered": 1, "dead_lettered": 1, "parked": 1, "stale": 1})
+	p.wantCounters(map[string]int{"applied": 6, "duplicate": 1, "filtered": 1, "dead_lettered": 1, "parked": 1})
 	dead := w.dead(2)
 	if h := headers(dead[0]); h["dlq.step"] != "first" || h["dlq.class"] != "mapping" || h["dlq.entity"] != `["4"]` || h["dlq.op"] != "u" || h["dlq.version"] != at(6).String() {
 		t.Errorf("dead letter: got %v", h)

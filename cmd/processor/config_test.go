@@ -114,6 +114,7 @@ func TestStepsAreStrict(t *testing.T) {
   - mask: {columns: {a: {}, b: {asterisks: 1, truncate: 2}, c: {hmac: {}}}}
   - flatten: {deletes: keep}
   - map: {}
+  - route: {topic: '"x"'}
 `), &s)
 	for _, want := range []string{
 		"steps[0]: want exactly one of filter, project, map, mask, route, flatten, found filter and map",
@@ -126,6 +127,7 @@ func TestStepsAreStrict(t *testing.T) {
 		"steps[4].mask.columns.c.hmac.key_file: is required",
 		`steps[5].flatten.deletes: want tombstone, drop or rewrite, found "keep"`,
 		"steps[6].map.set: is required",
+		"p.yaml:18:20: steps[7].route.topic: has no effect",
 	} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in\n%v", want, err)

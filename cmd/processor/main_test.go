@@ -59,9 +59,9 @@ func runToEnd(t *testing.T, args ...string) (code int, stdout, stderr string) {
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	good, bad, ahead := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml"), filepath.Join(dir, "ahead.yaml")
+	good, bad, ahead, wrong := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml"), filepath.Join(dir, "ahead.yaml"), filepath.Join(dir, "wrong.yaml")
 	closed := strings.Replace(minimal, "name:", "ops: {listen: 127.0.0.1:1}\nname:", 1)
-	for file, text := range map[string]string{good: closed, bad: "nam: x\n", ahead: minimal + "limits: {rate: 5}\n"} {
+	for file, text := range map[string]string{good: closed, bad: "nam: x\n", ahead: minimal + "limits: {rate: 5}\n", wrong: minimal + "steps: [{filter: row.a >}]\n"} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -79,6 +79,9 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"run", "-c", bad}, 2, "bad.yaml:1:1"},
 		{[]string{"run", "-c", filepath.Join(dir, "none.yaml")}, 2, "none.yaml"},
 		{[]string{"run", "-c", ahead}, 2, "limits.rate"},
+		{[]string{"run", "-c", wrong}, 2, "wrong.yaml:9:24: steps[0].filter: unexpected token EOF"},
+		{[]string{"lint", "-c", wrong}, 4, "wrong.yaml:9:24: error: steps[0].filter: unexpected token EOF"},
+		{[]string{"config", "show", "-c", wrong}, 0, "filter: \"row.a >\""},
 		{[]string{"run", "--nonsense"}, 2, "nonsense"},
 		{[]string{"run", "more"}, 2, "more"},
 		{[]string{}, 2, "which command"},
@@ -294,4 +297,25 @@ func TestKillInTheMiddleLosesAndRepeatsNothing(t *testing.T) {
 	until(t, strings.Join(want, " "), func() bool { return s.totals() == strings.Join(want, " ") })
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
+}
+
+func TestRunTakesTheStepsOfItsFile(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	file := s.write("steps.yaml", s.configuration("steps: [{filter: row.total > 10}, {map: {set: {total: row.total * 2}}}]\n"))
+	for i, total := range []string{"12.50", "9.00", "20.00"} {
+		s.publish(i+1, fmt.Sprint(i+1), total)
+	}
+	cmd, _, errs := command(t.Context(), "run", "-c", file)
+	cmd.Env = append(cmd.Env, "SINK="+s.database)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the rows that meet the condition", func() bool { return s.totals() == "1:25.00 3:40.00" })
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("%v\n%s", err, errs)
+	}
 }

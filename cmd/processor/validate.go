@@ -28,6 +28,11 @@ func (s *settings) Validate(report config.Report) {
 			report("source.topics["+strconv.Itoa(i)+"]", "is the pipeline's own dead-letter topic")
 		}
 	}
+	for i, step := range s.Steps {
+		if r := step.Route; r != nil && r.Topic != "" && s.Sink.Postgres != nil && !strings.Contains(s.Sink.Postgres.Table, "{topic}") {
+			report("steps["+strconv.Itoa(i)+"].route.topic", "has no effect: the sink has no topics, and sink.postgres.table does not use {topic}")
+		}
+	}
 	if s.Errors.Retry.Initial > s.Errors.Retry.Max {
 		report("errors.retry.initial", "want at most errors.retry.max, which is %s", s.Errors.Retry.Max)
 	}

@@ -2,8 +2,9 @@
 // shows what it would do: what is written, what goes to the dead letters, and what
 // is remembered.
 //
+//	table.go   a table from its definition
 //	world.go   changes to records, as a relay would write them
-//	sink.go    a sink in memory
+//	sink.go    a sink in memory; apply.go how a batch becomes rows
 //	play.go    the pipeline between the two
 //	script.go  what happened, as lines, and how it differs from what was expected
 //

@@ -98,7 +98,6 @@ func (r *Result) Compare(w *Want) (script string, same bool) {
 type differ struct {
 	same  bool
 	marks map[int][]string
-	last  int // the change that the last line belongs to
 }
 
 func (d *differ) add(change int, mark, line string) {

@@ -11,9 +11,9 @@ import (
 	"time"
 
 	"github.com/tailrace/tailrace/cdc"
-	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/processors"
 	"github.com/tailrace/tailrace/schema"
+	"github.com/tailrace/tailrace/sinks"
 )
 
 // Value is a value as a person writes it: PostgreSQL's text, or null.
@@ -49,12 +49,12 @@ type World struct {
 	plans   map[string]*schema.Plan
 	encoder *schema.Encoder
 	number  int
-	offsets map[kafka.TopicPartition]int64
+	offsets map[partition]int64
 }
 
 // NewWorld makes a source of tables.
 func NewWorld(name string, tables []*cdc.Table) *World {
-	w := &World{Name: name, Database: name, Partitions: 1, tables: map[string]*cdc.Table{}, plans: map[string]*schema.Plan{}, offsets: map[kafka.TopicPartition]int64{}}
+	w := &World{Name: name, Database: name, Partitions: 1, tables: map[string]*cdc.Table{}, plans: map[string]*schema.Plan{}, offsets: map[partition]int64{}}
 	for _, t := range tables {
 		w.tables[t.String()] = t
 	}
@@ -82,18 +82,6 @@ func (w *World) SchemaByID(_ context.Context, id int) (string, error) {
 // Topic is the topic of a table.
 func (w *World) Topic(table string) string { return w.Name + "." + table }
 
-// Schemas are the texts of a table's schemas, as the relay would register them.
-func (w *World) Schemas(ctx context.Context, table string) (key, value string, err error) {
-	p, err := w.plan(ctx, table)
-	if err != nil {
-		return "", "", err
-	}
-	if id := p.KeyID(); id > 0 {
-		key = w.schemas[id-1]
-	}
-	return key, w.schemas[p.ValueID()-1], nil
-}
-
 func (w *World) plan(ctx context.Context, table string) (*schema.Plan, error) {
 	if p := w.plans[table]; p != nil {
 		return p, nil
@@ -111,8 +99,8 @@ func (w *World) plan(ctx context.Context, table string) (*schema.Plan, error) {
 }
 
 // Record makes the record of a change.
-func (w *World) Record(ctx context.Context, c Change) (kafka.Message, error) {
-	m := kafka.Message{TopicPartition: kafka.TopicPartition{Topic: w.Topic(c.Table), Partition: int32(c.Partition)}, Time: time.UnixMilli(0).UTC()}
+func (w *World) Record(ctx context.Context, c Change) (sinks.Record, error) {
+	m := sinks.Record{Topic: w.Topic(c.Table), Partition: int32(c.Partition), Timestamp: time.UnixMilli(0).UTC()}
 	plan, err := w.plan(ctx, c.Table)
 	if err != nil {
 		return m, err
@@ -125,12 +113,13 @@ func (w *World) Record(ctx context.Context, c Change) (kafka.Message, error) {
 	if c.Partition < 0 || c.Partition >= max(w.Partitions, 1) {
 		return m, fmt.Errorf("want a partition from 0 to %d, found %d", max(w.Partitions, 1)-1, c.Partition)
 	}
-	m.Offset = w.offsets[m.TopicPartition]
-	w.offsets[m.TopicPartition]++
-	m.Headers = []kafka.MessageHeader{{Name: cdc.HeaderPosition, Value: pos.Append(nil)}}
+	p := partition{m.Topic, m.Partition}
+	m.Offset = w.offsets[p]
+	w.offsets[p]++
+	m.Headers = []sinks.Header{{Name: cdc.HeaderPosition, Value: pos.Append(nil)}}
 	if c.Op == "sweep" {
 		mark, err := json.Marshal(cdc.Sweep{Version: 1, Name: w.Name, Database: w.Database, Schema: t.Schema, Table: t.Name, Partitions: max(w.Partitions, 1)})
-		m.Headers = append(m.Headers, kafka.MessageHeader{Name: cdc.HeaderSweep, Value: mark})
+		m.Headers = append(m.Headers, sinks.Header{Name: cdc.HeaderSweep, Value: mark})
 		return m, err
 	}
 	e := &cdc.Envelope{Op: cdc.Op(c.Op[0]), Tx: &cdc.Transaction{XID: 700 + uint32(w.number), CommitLSN: pos.LSN, CommitTime: int64(w.number) * 1_000_000}, LSN: pos.LSN, Now: int64(w.number) * 1_000_000_000}
@@ -149,7 +138,7 @@ func (w *World) Record(ctx context.Context, c Change) (kafka.Message, error) {
 		return m, err
 	}
 	if h := cdc.AppendUnavailable(nil, t, e.Before, e.After); len(h) > 0 {
-		m.Headers = append(m.Headers, kafka.MessageHeader{Name: cdc.HeaderUnavailable, Value: h})
+		m.Headers = append(m.Headers, sinks.Header{Name: cdc.HeaderUnavailable, Value: h})
 	}
 	return m, nil
 }

@@ -6,9 +6,9 @@
 //	step.go         what they have in common
 //	move.go         changes that leave one target row for another
 //	expression.go   an expression from its text to its program
-//	compile.go operators.go functions.go
+//	compile.go names.go operators.go arithmetic.go functions.go predicate.go
 //	                what the parts of an expression are
-//	value.go convert.go decimal.go temporal.go lists.go
+//	value.go convert.go cast.go decimal.go temporal.go lists.go
 //	                values, and how they stand in columns
 //
 // The definition of a step is immutable and shared. What it makes for a partition

@@ -156,7 +156,6 @@ type program struct {
 	old, after bool
 	event      bool // it reads op, source or the position
 	clock      bool // it reads the clock: a replay gives another result
-	warnings   []Fault
 }
 
 // eval gives the value of a node. Its errors are in the scope; the value is null

@@ -142,7 +142,7 @@ func (r *route) Process(_ context.Context, c *processors.Change, _ processors.St
 		return r.whole(c, q, emit)
 	}
 	if c.Op == cdc.OpUpdate && len(q.free) > 0 {
-		changed, known := c.KeyChanged(q.free)
+		changed, known := c.Changed(q.free)
 		if !known {
 			return unknownOld("the route", c.After.Columns.Columns[q.free[0]].Name)
 		}

@@ -261,7 +261,7 @@ func travelled(c column, v any) string {
 			}
 			return decimal(fmt.Sprint(x["value"]), scale)
 		case "p":
-			v = map[string]any{"x": x["x"], "y": x["y"]}
+			v = map[string]any{"x": float(x["x"]), "y": float(x["y"])}
 		}
 	case []any:
 		if c.name == "ints" { // numbers, as text or not
@@ -277,6 +277,16 @@ func travelled(c column, v any) string {
 		return err.Error()
 	}
 	return string(b)
+}
+
+// float is a number of a client, 0.0 like 0.
+func float(v any) any {
+	if n, ok := v.(json.Number); ok {
+		if f, err := n.Float64(); err == nil {
+			return f
+		}
+	}
+	return v
 }
 
 // decimal is a number from the bytes of its unscaled value, big-endian in two's

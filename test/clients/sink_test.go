@@ -48,7 +48,7 @@ func (s *source) sink(t *testing.T, parts real.Parts) {
 		"use.reduction.buffer": "true", "batch.size": "5000", // its UNNEST form cannot write arrays
 		"consumer.override.isolation.level": "read_committed", "consumer.override.auto.offset.reset": "earliest",
 	})
-	if err := connect.Create(t.Context(), "sink", config); err != nil {
+	if err := connect.Create(t.Context(), s.connector(), config); err != nil {
 		t.Fatal(err)
 	}
 	s.awaitLast(t, connect, target)
@@ -82,7 +82,7 @@ func (s *source) awaitLast(t *testing.T, connect *real.Connect, target *pgx.Conn
 		if err == nil && there {
 			return
 		}
-		if _, failure := connect.Running(ctx, "sink"); failure != nil {
+		if _, failure := connect.Running(ctx, s.connector()); failure != nil {
 			t.Fatal(failure)
 		}
 		select {
@@ -132,3 +132,7 @@ func texts(t *testing.T, conn *pgx.Conn, nullIsDefault bool) map[string][]string
 	}
 	return found
 }
+
+// connector is the sink's name. It is also its consumer group: a name of its own
+// spares it the wait for a member that was killed.
+func (s *source) connector() string { return "sink-" + s.topic }

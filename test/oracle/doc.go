@@ -15,9 +15,10 @@
 // Per topic the records in their order: key and value decoded with the schemas
 // that they name, the text of these schemas, and the headers. Of streamed records
 // even the positions and times in source must be equal, because both read one
-// WAL; what is left out is in volatile.go's list. A difference that is wanted is
-// in the table of differences_test.go, with its reason; docs/comparison.md is
-// made from that table. Any other difference fails the seed.
+// WAL; what is left out is in the list of volatile_test.go. A difference that is
+// wanted is in the table of differences_test.go, with its reason;
+// docs/comparison.md is made from that table. Any other difference fails the seed.
+// The relay is restarted in between, Debezium is not: its records must not show it.
 //
 // # Time
 //

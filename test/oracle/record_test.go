@@ -58,15 +58,6 @@ func (r *record) snapshot() bool {
 	return s != "" && s != `"false"`
 }
 
-func (r *record) header(name string) string {
-	for _, h := range r.headers {
-		if h.path == name {
-			return h.text
-		}
-	}
-	return ""
-}
-
 // reader reads the topics of one side.
 type reader struct {
 	kafka    string // address

@@ -119,3 +119,14 @@ func generatedField(d *disparity, at int, ours, theirs string) (string, string, 
 	}
 	return "", "", false
 }
+
+// freeNumeric takes it that a snapshot's schema tells nothing of the digits of a
+// numeric that has no precision, in Debezium's only.
+func freeNumeric(d *disparity, at int, ours, theirs string) (string, string, bool) {
+	const known, unknown = `"__debezium.source.column.length":"131089","__debezium.source.column.scale":"0"`, `"__debezium.source.column.length":"0"`
+	start := strings.LastIndex(ours[:at], `"__debezium.source.column.length"`)
+	if start < 0 || !d.theirs.snapshot() || !strings.HasPrefix(ours[start:], known) || !strings.HasPrefix(theirs[start:], unknown) {
+		return "", "", false
+	}
+	return ours[:start] + ours[start+len(known):], theirs[:start] + theirs[start+len(unknown):], true
+}

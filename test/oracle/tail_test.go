@@ -17,7 +17,6 @@ const pollTime = 500 * time.Millisecond
 type tail struct {
 	kafka  string
 	client *kgo.Client
-	topic  string
 	seen   int64
 }
 

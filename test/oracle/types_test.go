@@ -3,6 +3,7 @@ package oracle
 import (
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"strings"
 )
 
@@ -12,7 +13,39 @@ func kinds() []*kind {
 	list := append(numbers(), texts()...)
 	list = append(list, times()...)
 	list = append(list, others()...)
+	if withPostGIS() {
+		list = append(list, shapes()...)
+	}
 	return append(list, arrays(list)...)
+}
+
+// envPostGIS says that the server has PostGIS, and the seeds are to try its types:
+// they are other seeds then.
+const envPostGIS = "TAILRACE_ORACLE_POSTGIS"
+
+func withPostGIS() bool { return os.Getenv(envPostGIS) != "" }
+
+// extensions are needed by the kinds.
+func extensions() []string {
+	list := []string{"hstore", "citext", "ltree", "isn"}
+	if withPostGIS() {
+		list = append(list, "postgis")
+	}
+	return list
+}
+
+// shapes are the types of PostGIS. There are several of each, so that most tables
+// have one.
+func shapes() []*kind {
+	var list []*kind
+	for range 6 {
+		list = append(list,
+			&kind{name: "geometry", sql: "geometry", outOfLine: true, values: []string{"POINT(1 1)", "SRID=3187;POINT(174.9479 -36.7208)", "LINESTRING(0 0,1 1,2 0)", "POINT EMPTY", "POINT Z (1 2 3)"}},
+			&kind{name: "geompoint", sql: "geometry(Point,4326)", outOfLine: true, values: []string{"SRID=4326;POINT(1 1)", "SRID=4326;POINT(-0.5 51.25)"}},
+			&kind{name: "geography", sql: "geography", outOfLine: true, values: []string{"POINT(1 1)", "MULTILINESTRING((169.1321 -44.7032, 167.8974 -44.6414),(10 10, 20 20))"}},
+		)
+	}
+	return list
 }
 
 // definitions are the types of a seed's schema; $ stands for the schema.
@@ -25,9 +58,6 @@ var definitions = []string{
 	`CREATE DOMAIN $.feeling AS $.mood`,
 	`CREATE TYPE $.pair AS (a int, b text)`,
 }
-
-// extensions are needed by the kinds.
-var extensions = []string{"hstore", "citext", "ltree", "isn"}
 
 func numbers() []*kind {
 	return []*kind{
@@ -166,10 +196,8 @@ func arrays(of []*kind) []*kind {
 	var list []*kind
 	for _, k := range of {
 		switch k.name {
-		case "varbit1", "num2_5", "bit9", "bit64", "varbit20", "ichar", "isbn", "feeling", "box", "lseg", "path", "polygon", "circle", "line", "bit1", "bpchar", "tsvector", "tsquery", "lsn", "multirange":
+		case "varbit1", "num2_5", "bit9", "bit64", "varbit20", "ichar", "isbn", "feeling", "box", "lseg", "path", "polygon", "circle", "line", "geometry", "geompoint", "geography", "bit1", "bpchar", "tsvector", "tsquery", "lsn", "multirange":
 			continue
-		case "bytea", "num5":
-			// elements as they are
 		}
 		a := array(k.name+"_a", k.sql+"[]", k, !lostByNull[k.name])
 		if lostByNull[k.name] {

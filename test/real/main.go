@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/tailrace/tailrace/internal/embedded/pgtest"
+	"github.com/tailrace/tailrace/internal/embedded/postgres"
 )
 
 // perVersion are the tests that run on every PostgreSQL; on the default one, all
@@ -51,6 +52,7 @@ const usage = `Runs the tests that need Java, Maven or other languages. Steps, i
   postgis                   the golden records of PostGIS; Debian, as root
   oracle                    Debezium beside the relay, record for record; a seed that fails
                             prints the command that repeats it
+  oracle with PostGIS       the same with PostGIS's types, in fewer seeds; Debian, as root
 
   make test-real ARGS='--only oracle --seeds 100'
   make test-real ARGS='--only oracle --seed 17 --seeds 1'
@@ -111,11 +113,10 @@ func run(ctx context.Context, o options) (err error) {
 	r.step("clients", func(addresses) ([]string, []string) {
 		return nil, []string{"go", "test", "./test/clients", "-count=1", "-timeout=20m", "-v"}
 	})
-	if r.wanted("postgis") {
-		r.postgis()
-	}
+	r.postgis()
 	s.stopShared() // what follows has its own, and memory is short
-	r.oracle(o)
+	r.oracle(o, "oracle")
+	r.oracle(o, "oracle with PostGIS")
 	return r.verdict()
 }
 
@@ -134,11 +135,19 @@ func (r *runner) tests(name, pattern, version string, seed int64) {
 }
 
 // oracle needs no shared servers: it starts those that it compares.
-func (r *runner) oracle(o options) {
+func (r *runner) oracle(o options, name string) {
 	seeds := o.seeds
 	if seeds == 0 {
 		seeds = oracleSeeds
 	}
-	r.bare("oracle", []string{fmt.Sprintf("TAILRACE_SEED=%d", o.seed), fmt.Sprintf("TAILRACE_ORACLE_SEEDS=%d", seeds)},
+	var env []string
+	if name == "oracle with PostGIS" {
+		if !r.wanted(name) || !r.hasPostGIS(name) {
+			return
+		}
+		seeds = max(1, seeds/6)
+		env = []string{postgres.EnvBin + "=" + debianPostgres, "TAILRACE_ORACLE_POSTGIS=1"}
+	}
+	r.bare(name, append(env, fmt.Sprintf("TAILRACE_SEED=%d", o.seed), fmt.Sprintf("TAILRACE_ORACLE_SEEDS=%d", seeds)),
 		[]string{"go", "test", "./test/oracle", "-count=1", "-timeout=60m", "-v", "-run", "^TestRelayWritesWhatDebeziumWrites$"})
 }
