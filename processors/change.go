@@ -125,10 +125,10 @@ func keyOf(r Row, dst []cdc.Value) []cdc.Value {
 	return dst
 }
 
-// Changed tells whether the columns at the given indexes hold the same values
-// in both rows of an update. known is false when one of them is unavailable, or
-// the record does not carry the old row, and they are not all of the key, which
-// never changes within an update.
+// Changed tells whether an update has given one of the columns at the given indexes
+// another value. known is false when that cannot be told: a value is unavailable, or
+// the record does not carry the old row. Columns of the key never change within an
+// update.
 func (c *Change) Changed(columns []int) (changed, known bool) {
 	known = true
 	for _, i := range columns {
