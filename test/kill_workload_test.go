@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // killTables are the tables of the kill harness: a plain one with a column that
@@ -119,9 +120,12 @@ func (w *workload) transaction(ctx context.Context, conn *pgx.Conn) error {
 		}
 		return nil
 	})
+	var refused *pgconn.PgError
 	switch {
 	case errors.Is(err, errRollBack):
 		return nil
+	case errors.As(err, &refused) && refused.Code == "40P01" && !conn.IsClosed():
+		return nil // a TRUNCATE or ALTER TABLE and a snapshot waited for each other
 	case err == nil:
 	case xid == 0 || !conn.IsClosed():
 		return err
