@@ -158,8 +158,10 @@ func arrayItem(text string) string {
 func (k *kind) adjust(p *profile) {
 	times, binary, decimals := p.properties["time.precision.mode"], p.properties["binary.handling.mode"], p.properties["decimal.handling.mode"]
 	switch k.name {
-	case "bytea", "bytea_a": // null stands for an unchanged one in base64
+	case "bytea": // null stands for an unchanged one in base64
 		k.placeholder = !strings.HasPrefix(binary, "base64")
+	case "bytea_a": // and in hexadecimal too
+		k.placeholder = binary == ""
 	case "date_a": // its stand-in is a list of numbers
 		k.placeholder = times == "" || strings.HasSuffix(times, "seconds")
 	case "ts", "ts0", "ts3": // null stands for one that an old row lacks; beyond 1677 and 2262 it has no form

@@ -152,7 +152,7 @@ func others() []*kind {
 		{name: "feeling", sql: "$.feeling", values: []string{"sad", "ok"}},
 		{name: "pair", sql: "$.pair", outOfLine: true, values: []string{"(1,x)", "(,)"}},
 		{name: "lsn", sql: "pg_lsn", values: []string{"0/0", "16/B374D848"}},
-		{name: "tsquery", sql: "tsquery", outOfLine: true, values: []string{"'fat' & 'rat'"}},
+		{name: "tsquery", sql: "tsquery", values: []string{"'fat' & 'rat'"}},
 		{name: "multirange", sql: "int4multirange", outOfLine: true, values: []string{"{}", "{[1,3),[5,7)}"}},
 		{name: "point", sql: "point", values: []string{"(1,1)", "(-1.5,2.25e10)", "(0,0)"}},
 		{name: "box", sql: "box", values: []string{"(1,1),(0,0)", "(2.5,3),(-1,-2)"}},
