@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // Position is the one number that orders all changes of a source: the epoch of
@@ -66,10 +67,27 @@ func (p Position) Append(dst []byte) []byte {
 	return appendHex(dst, p.Part, 2)
 }
 
-// ParsePosition reads the text form.
-func ParsePosition(s string) (Position, error) {
+// CutPath separates the text of a position from the path of a processor's step,
+// which records that a processor derives carry behind it: "" for a relay's.
+func CutPath(text string) (position, path string) {
+	const part = 35 // where it begins
+	if len(text) > part {
+		if i := strings.IndexByte(text[part:], '/'); i >= 0 {
+			return text[:part+i], text[part+i+1:]
+		}
+	}
+	return text, ""
+}
+
+// ParsePosition reads the text form. The path of a step behind it is checked and
+// left out: where it matters, texts are compared, whose order it keeps.
+func ParsePosition(text string) (Position, error) {
+	s, path := CutPath(text)
 	bad := func() (Position, error) {
-		return Position{}, fmt.Errorf("position %q: want epoch/LSN/ordinal/part in fixed-width hexadecimal, as in 00000003/00000000016b3748/0000000c/00", s)
+		return Position{}, fmt.Errorf("position %q: want epoch/LSN/ordinal/part in fixed-width hexadecimal, as in 00000003/00000000016b3748/0000000c/00", text)
+	}
+	if len(s) < len(text) && !validPath(path) {
+		return bad()
 	}
 	if len(s) < 37 || s[8] != '/' || s[25] != '/' || s[34] != '/' {
 		return bad()
@@ -86,6 +104,16 @@ func ParsePosition(s string) (Position, error) {
 		return bad()
 	}
 	return p, nil
+}
+
+// validPath tells whether a path is one or more numbers of four hexadecimal digits.
+func validPath(path string) bool {
+	for number := range strings.SplitSeq(path, "/") {
+		if len(number) != 4 || strings.Trim(number, "0123456789abcdef") != "" {
+			return false
+		}
+	}
+	return true
 }
 
 func appendHex(dst []byte, v uint64, digits int) []byte {

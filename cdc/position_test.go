@@ -67,6 +67,27 @@ func TestPositionText(t *testing.T) {
 	}
 }
 
+// A record that a processor derived is behind the record that it came from.
+func TestPositionWithThePathOfAStep(t *testing.T) {
+	t.Parallel()
+	for _, head := range []Position{{Epoch: 3, LSN: 0x16b3748, Ordinal: 12}, {Epoch: 3, LSN: 0x16b3748, Part: 77}} {
+		for _, path := range []string{"0001", "0001/00ff"} {
+			text := head.String() + "/" + path
+			if got, err := ParsePosition(text); err != nil || got != head {
+				t.Errorf("ParsePosition(%q) = %v, %v; want %v", text, got, err, head)
+			}
+			if p, rest := CutPath(text); p != head.String() || rest != path {
+				t.Errorf("CutPath(%q) = %q, %q", text, p, rest)
+			}
+		}
+		for _, bad := range []string{"/", "/1", "/0001/", "/000G", "/00010"} {
+			if p, err := ParsePosition(head.String() + bad); err == nil {
+				t.Errorf("ParsePosition(%q) = %v, want an error", head.String()+bad, p)
+			}
+		}
+	}
+}
+
 func TestLSNText(t *testing.T) {
 	t.Parallel()
 	l, err := ParseLSN("16/B374D848")

@@ -4,24 +4,36 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
-// Memory is a store in memory. It forgets everything with the process: until it
-// has a changelog, it is for tests and rehearsals. Safe for concurrent use; a
-// value belongs to the store.
+// Memory is a store in memory: the state of one task, or of a whole rehearsal. It
+// is a cache of what is durable elsewhere, in a changelog topic or in the sink, and
+// follows it: Apply comes after the commit. Safe for concurrent use; a value belongs
+// to the store.
 type Memory struct {
 	mu     sync.RWMutex // guards the following
-	values map[Key][]byte
+	spaces map[space]map[string][]byte
+	bytes  int
 }
 
+// space is what many keys share, so that each of them costs its own text alone.
+type space struct {
+	step  string
+	scope Scope
+	table string
+}
+
+func (k Key) space() space { return space{k.Step, k.Scope, k.Table} }
+
 // NewMemory makes an empty store.
-func NewMemory() *Memory { return &Memory{values: map[Key][]byte{}} }
+func NewMemory() *Memory { return &Memory{spaces: map[space]map[string][]byte{}} }
 
 // Get returns the value of a key, which may not be changed.
 func (m *Memory) Get(_ context.Context, k Key) (value []byte, ok bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	value, ok = m.values[k]
+	value, ok = m.spaces[k.space()][k.Key]
 	return value, ok, nil
 }
 
@@ -29,23 +41,106 @@ func (m *Memory) Get(_ context.Context, k Key) (value []byte, ok bool, err error
 func (m *Memory) Apply(entries []Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, e := range entries {
-		if e.Value == nil {
-			delete(m.values, e.Key)
-		} else {
-			m.values[e.Key] = e.Value
+	for i := range entries {
+		m.apply(&entries[i])
+	}
+}
+
+func (m *Memory) apply(e *Entry) {
+	id := e.Key.space()
+	values := m.spaces[id]
+	if old, ok := values[e.Key.Key]; ok {
+		m.bytes -= len(e.Key.Key) + len(old)
+	}
+	if e.Value == nil {
+		delete(values, e.Key.Key)
+		return
+	}
+	if values == nil {
+		values = map[string][]byte{}
+		m.spaces[id] = values
+	}
+	values[e.Key.Key] = e.Value
+	m.bytes += len(e.Key.Key) + len(e.Value)
+}
+
+// Size is how many keys there are, and how many bytes they and their values have.
+func (m *Memory) Size() (keys, bytes int) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, values := range m.spaces {
+		keys += len(values)
+	}
+	return keys, m.bytes
+}
+
+// Each calls f with the entries of a step, a scope and a table, in no order; f
+// may not call the store, and ends it by returning false.
+func (m *Memory) Each(step string, scope Scope, table string, f func(key string, value []byte) bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for k, v := range m.spaces[space{step, scope, table}] {
+		if !f(k, v) {
+			return
 		}
 	}
+}
+
+// Tables are the tables that have entries of a step and a scope, in order.
+func (m *Memory) Tables(step string, scope Scope) []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var tables []string
+	for id, values := range m.spaces {
+		if id.step == step && id.scope == scope && len(values) > 0 {
+			tables = append(tables, id.table)
+		}
+	}
+	slices.Sort(tables)
+	return tables
 }
 
 // List is everything in the store in the order of its keys.
 func (m *Memory) List() []Entry {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	list := make([]Entry, 0, len(m.values))
-	for k, v := range m.values {
-		list = append(list, Entry{k, v})
+	var list []Entry
+	for id, values := range m.spaces {
+		for k, v := range values {
+			list = append(list, Entry{Key{id.step, id.scope, id.table, k}, v})
+		}
 	}
 	slices.SortFunc(list, func(a, b Entry) int { return a.Key.Compare(b.Key) })
 	return list
+}
+
+// Replica is the store of one task with the point of the changelog up to which it
+// follows. It is not safe for concurrent use, but for its store.
+type Replica struct {
+	*Memory
+	Topic string    // id of the changelog; a topic made anew has another
+	Next  int64     // the changelog is applied up to here
+	As    time.Time // when that was so
+}
+
+// NewReplica makes the store of a task that has read nothing.
+func NewReplica() *Replica { return &Replica{Memory: NewMemory()} }
+
+// Follows tells whether reading the changelog on from Next brings the store up to
+// date. Compaction removes a deletion after the topic's delete.retention.ms: a store
+// that is older than half of that may never hear of it, and is restored in full.
+func (r *Replica) Follows(topic string, deleteRetention time.Duration, now time.Time) bool {
+	return r.Topic == topic && r.Next > 0 && now.Sub(r.As) < deleteRetention/2
+}
+
+// Take applies a record of the changelog.
+func (r *Replica) Take(key, value []byte) error {
+	k, err := ParseKey(key)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.apply(&Entry{k, value})
+	return nil
 }
