@@ -32,9 +32,11 @@ func (plainPlan) AppendValue(dst []byte, e *Envelope) ([]byte, error) {
 	return append(dst, e.TransactionID...), nil
 }
 
+func (plainPlan) KeySchema() string { return "" }
+
 type plainEncoder struct{ *texts }
 
-func (e plainEncoder) Plan(_ context.Context, t *Table, _ string) (Plan, *Table, error) {
+func (e plainEncoder) Plan(_ context.Context, t *Table, _, _ string) (Plan, *Table, error) {
 	return plainPlan{t.Key}, t, nil
 }
 

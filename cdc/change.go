@@ -79,6 +79,8 @@ func (m Marker) String() string {
 type Plan interface {
 	KeyID() int
 	ValueID() int
+	// KeySchema is the text behind KeyID; "" for a table without key.
+	KeySchema() string
 	// AppendKey appends the record key of row: the registry's header of
 	// KeyHeaderBytes, then the Avro body. A table without key appends nothing.
 	AppendKey(dst []byte, row []Value) ([]byte, error)

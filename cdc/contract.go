@@ -29,7 +29,10 @@ type Encoder interface {
 	// The table that comes back is t, or a wider one: columns that were published
 	// as nullable before cannot become NOT NULL under most compatibility levels.
 	// Only columns differ, never their number, order or names.
-	Plan(ctx context.Context, t *Table, topic string) (Plan, *Table, error)
+	//
+	// key is the text of the key schema that the table's records have in the topic
+	// already; "" for none. A key of another shape is a *KeyChangedError.
+	Plan(ctx context.Context, t *Table, topic, key string) (Plan, *Table, error)
 	// Messages, Transactions and Heartbeats have the schemas of the records that
 	// belong to no table accepted.
 	Messages(ctx context.Context, topic string) (MessagePlan, error)
@@ -46,6 +49,11 @@ type Log interface {
 	// Topic makes sure that a data topic exists and returns its pinned partition
 	// count.
 	Topic(ctx context.Context, name string) (partitions int32, err error)
+	// Key is the key schema that a table's records have in a topic; nil: none is
+	// pinned. Without the table's name it goes by its OID: it may have been renamed.
+	Key(topic string, t *Table) *KeyPin
+	// PinKey pins a table's key schema in a topic.
+	PinKey(ctx context.Context, topic string, pin KeyPin) error
 	// Batch returns an empty batch; it waits while the memory bound is reached.
 	Batch(ctx context.Context) (*Batch, error)
 	// Publish takes a batch over. Accepted is not durable: only Commit is.
@@ -56,6 +64,17 @@ type Log interface {
 	// error leaves the outcome unknown: the caller starts again and reads what is
 	// durable.
 	Commit(ctx context.Context, p Progress) error
+}
+
+// KeyPin is the key schema of a table's records in one topic. It stands for good:
+// readers compare keys byte for byte, and a partitioner may count the schema's id.
+type KeyPin struct {
+	Version int    `json:"version"` // 1
+	Topic   string `json:"topic"`
+	Table   string `json:"table"` // schema.table
+	OID     uint32 `json:"oid"`
+	ID      int    `json:"id"`     // the registry's
+	Schema  string `json:"schema"` // its text
 }
 
 // Note is a record of the relay's own memory: a key of the progress topic or, when
@@ -102,6 +121,7 @@ type Config struct {
 	Heartbeat    time.Duration            // between records of topic __debezium-heartbeat.<name>; 0: none
 
 	OnIncompatible Incompatible
+	KeyNewTopic    bool         // a key of another shape goes on in a new version of the topic; else the stream stops
 	XMin           func() int64 // source.xmin of what is read now; nil: null
 }
 

@@ -60,6 +60,16 @@ func (e *RefusedError) Error() string {
 // Unwrap is the registry's answer.
 func (e *RefusedError) Unwrap() error { return e.Err }
 
+// KeyChangedError says that a table's key has another shape, which is the names
+// and types of its columns, than the records of its topic have.
+// kafka.on_key_change decides what follows.
+type KeyChangedError struct{ Was, Is string }
+
+// Error names both shapes.
+func (e *KeyChangedError) Error() string {
+	return fmt.Sprintf("the key was (%s) and is (%s)", e.Was, e.Is)
+}
+
 // FactError says that a row contradicts what the catalog said of its table. The
 // row wins: the facts are read again or widened.
 type FactError struct {

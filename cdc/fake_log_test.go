@@ -50,6 +50,30 @@ func (l *topics) Topic(_ context.Context, name string) (int32, error) {
 	return l.partitions, nil
 }
 
+func (l *topics) Key(topic string, t *Table) *KeyPin {
+	for _, notes := range [][]Note{l.openNotes, l.notes} {
+		for i := len(notes) - 1; i >= 0; i-- {
+			if notes[i].Key != "key/"+topic+"/"+t.String() {
+				continue
+			}
+			var pin KeyPin
+			if err := json.Unmarshal(notes[i].Value, &pin); err != nil {
+				panic(err)
+			}
+			return &pin
+		}
+	}
+	return nil
+}
+
+func (l *topics) PinKey(ctx context.Context, topic string, pin KeyPin) error {
+	value, err := json.Marshal(pin)
+	if err != nil {
+		return err
+	}
+	return l.Note(ctx, Note{Key: "key/" + topic + "/" + pin.Table, Value: value})
+}
+
 func (l *topics) Batch(context.Context) (*Batch, error) { return &Batch{}, nil }
 
 func (l *topics) Publish(_ context.Context, b *Batch) error {
@@ -153,12 +177,13 @@ type texts struct {
 	log     *topics
 	refuse  func(t *Table, topic string) *RefusedError
 	plans   []string
+	ids     int            // of key schemas begin behind it
 	compile func(t *Table) // told of each accepted version
 }
 
 var errOpen = errors.New("the registry was asked inside of a Kafka transaction")
 
-func (e *texts) Plan(_ context.Context, t *Table, topic string) (Plan, *Table, error) {
+func (e *texts) Plan(_ context.Context, t *Table, topic, key string) (Plan, *Table, error) {
 	if e.log.begun {
 		return nil, nil, errOpen
 	}
@@ -171,7 +196,11 @@ func (e *texts) Plan(_ context.Context, t *Table, topic string) (Plan, *Table, e
 	if e.compile != nil {
 		e.compile(t)
 	}
-	return &textPlan{t}, t, nil
+	p := &textPlan{t, e.ids}
+	if key != "" && key != p.KeySchema() {
+		return nil, nil, &KeyChangedError{Was: key, Is: p.KeySchema()}
+	}
+	return p, t, nil
 }
 
 func (e *texts) Messages(context.Context, string) (MessagePlan, error) {
@@ -207,9 +236,22 @@ func (e *texts) Widen(t *Table, fact *FactError) *Table {
 	return &w
 }
 
-type textPlan struct{ table *Table }
+type textPlan struct {
+	table *Table
+	ids   int // of key schemas begin behind it
+}
 
-func (p *textPlan) KeyID() int   { return len(p.table.Key) }
+func (p *textPlan) KeyID() int { return p.ids + len(p.table.Key) }
+
+// KeySchema names the key's columns.
+func (p *textPlan) KeySchema() string {
+	var names []string
+	for _, i := range p.table.Key {
+		names = append(names, p.table.Columns[i].Name)
+	}
+	return strings.Join(names, ",")
+}
+
 func (p *textPlan) ValueID() int { return 100 + len(p.table.Columns) }
 
 func (p *textPlan) AppendKey(dst []byte, row []Value) ([]byte, error) {

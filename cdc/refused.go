@@ -26,11 +26,26 @@ func (r *Relay) accept(ctx context.Context, rt *route) error {
 	base := r.Config.Topic(rt.source)
 	rt.topic = r.topicInForce(rt.source, base)
 	for {
-		plan, wide, err := r.Encoder.Plan(ctx, rt.table, rt.topic)
+		pin, text := r.Log.Key(rt.topic, rt.source), ""
+		if pin != nil {
+			text = pin.Schema
+		}
+		plan, wide, err := r.Encoder.Plan(ctx, rt.table, rt.topic, text)
 		if err == nil {
 			rt.plan = plan
 			rt.source, rt.table = rt.fold(wide), wide
-			return nil
+			return r.keepsKey(rt, pin)
+		}
+		var changed *KeyChangedError
+		if errors.As(err, &changed) {
+			next := topicVersion(base, rt.topic) + 1
+			if !r.Config.KeyNewTopic || next > mostTopicVersions {
+				return movedKey(rt, base, changed)
+			}
+			was := rt.topic
+			rt.topic = base + ".v" + strconv.Itoa(next)
+			r.Logger.Warn("a table's key has changed; it goes on in another version of the topic", "table", rt.table.String(), "was", changed.Was, "is", changed.Is, "left", was, "topic", rt.topic)
+			continue
 		}
 		var refused *RefusedError
 		if !errors.As(err, &refused) {

@@ -143,6 +143,10 @@ func (r *Relay) makeRoute(ctx context.Context, t *Table) (*route, error) {
 		return nil, fmt.Errorf("topic of %s: %w", t, err)
 	}
 	rt.keyless = Partition([]byte(t.String()), rt.partitions)
+	r.open.noted = true // the topic may be new
+	if err := r.pinKey(ctx, rt); err != nil {
+		return nil, err
+	}
 	return rt, r.remember(ctx, rt)
 }
 
@@ -150,7 +154,6 @@ func (r *Relay) makeRoute(ctx context.Context, t *Table) (*route, error) {
 // and a replay read rows by it. One that is in force already, with the same
 // content, is not written again.
 func (r *Relay) remember(ctx context.Context, rt *route) error {
-	r.open.noted = true // the topic may be new, too
 	at := r.position()
 	v := Version{Version: 1, From: at.String(), Topic: rt.topic, KeySchema: rt.plan.KeyID(), ValueSchema: rt.plan.ValueID(), Table: rt.source}
 	if old := r.History.At(rt.source.OID, at); old != nil {

@@ -19,6 +19,7 @@ const (
 	keyProgress = "progress"
 	keyIntent   = "slot_intent"
 	keyTopic    = "topic/"
+	keyKey      = "key/" // the key schema of a table's records in a topic
 	keySnapshot = "snapshot/"
 	keyDecision = "decision"
 	keyReader   = "reader" // of a start that looks for the end of the topic
@@ -134,6 +135,12 @@ func (p *Publisher) remember(rem *cdc.Remembered, key string, value []byte) erro
 			return err
 		}
 		p.pinned[strings.TrimPrefix(key, keyTopic)] = known
+	case strings.HasPrefix(key, keyKey):
+		var pin cdc.KeyPin
+		if err := decode(&pin); err != nil {
+			return err
+		}
+		p.keep(pin)
 	case strings.HasPrefix(key, keySnapshot):
 		var c cdc.Cursor
 		if err := decode(&c); err != nil {

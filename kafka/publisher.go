@@ -46,8 +46,9 @@ type Publisher struct {
 
 	constant []kgo.RecordHeader // on every data record
 
-	pinned map[string]pin   // what the progress topic says of data topics
-	seen   map[string]int32 // partitions of those that were compared with it
+	keys   map[string]map[string]cdc.KeyPin // by topic and table
+	pinned map[string]pin                   // what the progress topic says of data topics
+	seen   map[string]int32                 // partitions of those that were compared with it
 
 	pool    chan *batch // batches whose records are all acknowledged
 	made    int
@@ -95,7 +96,7 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka producer: %w", err)
 	}
-	p := &Publisher{config: c, client: client, admin: kadm.NewClient(client), pool: make(chan *batch, maxBatches), pinned: map[string]pin{}, seen: map[string]int32{}}
+	p := &Publisher{config: c, client: client, admin: kadm.NewClient(client), pool: make(chan *batch, maxBatches), keys: map[string]map[string]cdc.KeyPin{}, pinned: map[string]pin{}, seen: map[string]int32{}}
 	for _, h := range c.ContextHeaders {
 		p.constant = append(p.constant, kgo.RecordHeader{Key: h.Name, Value: []byte(h.Value)})
 	}

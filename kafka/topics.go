@@ -86,6 +86,7 @@ func (p *Publisher) Topic(ctx context.Context, name string) (int32, error) {
 		if err := p.Note(ctx, cdc.Note{Key: keyTopic + name, Value: value}); err != nil {
 			return 0, err
 		}
+		p.pinned[name] = found
 	}
 	p.seen[name] = found.Partitions
 	return found.Partitions, nil

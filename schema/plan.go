@@ -59,6 +59,7 @@ type Plan struct {
 
 	keyID, valueID         int
 	keySchema, valueSchema string
+	pinned                 bool // the key's schema is older than the table
 
 	sourceHead  []byte // version, connector, name
 	sourceDB    []byte
@@ -144,6 +145,9 @@ func (p *Plan) AppendKey(dst []byte, row []cdc.Value) ([]byte, error) {
 		v := row[f.column]
 		if v.State == cdc.Unchanged {
 			return dst, &cdc.ValueError{Column: p.column(f), Reason: "the WAL does not carry this key column's value"}
+		}
+		if p.pinned && v.State == cdc.Null && f.null == nil {
+			return dst, &cdc.ValueError{Column: p.column(f), Reason: "the topic's key schema, which stands for good, has no null for this column"}
 		}
 		var err error
 		if dst, err = p.appendField(dst, f, v); err != nil {

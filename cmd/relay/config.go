@@ -95,6 +95,7 @@ type kafkaSettings struct {
 	Topics       topicSettings `yaml:"topics" doc:"The data topics."`
 	Compression  string        `yaml:"compression" default:"lz4" enum:"none|gzip|snappy|lz4|zstd" doc:"Compression of the batches."`
 	Partitioner  string        `yaml:"partitioner" default:"key_body" enum:"key_body|debezium" doc:"key_body hashes the Avro key without the schema id, so that a new schema moves no row to another partition. debezium hashes all key bytes; it is the default with slot.adopt."`
+	OnKeyChange  string        `yaml:"on_key_change" default:"stop" enum:"stop|new_topic" doc:"What follows when the names or types of a table's key columns change, so that rows would leave their partitions: stop, or go on in a new topic version."`
 	SingleBroker bool          `yaml:"single_broker" default:"false" doc:"Accept topics with fewer than three replicas."`
 }
 

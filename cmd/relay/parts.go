@@ -129,7 +129,8 @@ func (s *settings) relayConfig(book *ruleBook) cdc.Config {
 		Tombstones: f.Tombstones, Skip: strings.Join(s.Tables.Skip, ""), Truncates: f.Truncate,
 		MaxRow: int(s.MaxRow), DeadLetter: s.DeadLetter.Topic, Limits: cdc.DefaultLimits(),
 		Debezium: f.Compat == "debezium", WholeKey: s.Kafka.Partitioner == "debezium",
-		Messages: s.Messages.published(), Transactions: f.TransactionMetadata,
+		KeyNewTopic: s.Kafka.OnKeyChange == "new_topic",
+		Messages:    s.Messages.published(), Transactions: f.TransactionMetadata,
 	}
 	if s.Heartbeat.Topic {
 		c.Heartbeat = s.Heartbeat.Interval

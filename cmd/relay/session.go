@@ -256,12 +256,12 @@ type encoder struct {
 // nullable: the table's facts may have been unknown when an earlier version was
 // published, and a column that was nullable then cannot be NOT NULL now. So the
 // text that Debezium registers, under format.compat, is always offered first.
-func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (cdc.Plan, *cdc.Table, error) {
-	plan, err := e.schemas.Plan(ctx, t, topic)
+func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic, key string) (cdc.Plan, *cdc.Table, error) {
+	plan, err := e.plan(ctx, t, topic, key)
 	var refused *cdc.RefusedError
 	if errors.As(err, &refused) && t.Facts {
 		wide := schema.Nullable(t)
-		if again, err := e.schemas.Plan(ctx, wide, topic); err == nil {
+		if again, err := e.plan(ctx, wide, topic, key); err == nil {
 			if key := "nullable " + t.String(); !e.supervisor.fallbacks[key] {
 				e.supervisor.fallbacks[key] = true
 				e.supervisor.log.Warn("the registry refused the schema with NOT NULL columns and took it with nullable ones", "table", t.String(), "refusal", refused.Error())
@@ -285,6 +285,13 @@ func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic string) (cdc.Plan
 		}
 	}
 	return plan, t, nil
+}
+
+func (e encoder) plan(ctx context.Context, t *cdc.Table, topic, key string) (*schema.Plan, error) {
+	if key == "" {
+		return e.schemas.Plan(ctx, t, topic)
+	}
+	return e.schemas.PinnedPlan(ctx, t, topic, key)
 }
 
 // Messages has the schemas of logical messages accepted.
