@@ -24,9 +24,14 @@ import (
 //   - killed between rows and progress: the next start publishes those rows again,
 //     with the same positions, as one whole run;
 //   - a predecessor that lost the slot without noticing still has records on their
-//     way, and nothing fences it. It gives a record up after DeliveryTimeout, and
-//     its source ends it when PostgreSQL is silent (cdc/postgres); a successor waits
-//     that long before it reads anything, unless the predecessor said farewell;
+//     way, and nothing fences it. It sends none after DeliveryTimeout, and its source
+//     ends it when PostgreSQL is silent (cdc/postgres); a successor waits that long
+//     before it reads anything, unless the predecessor said farewell;
+//   - a predecessor that was frozen goes on when the successor is there. What it
+//     still had is too old to be sent, and it hands nothing over, neither rows nor
+//     progress nor a farewell, before it has asked whether the slot is its own: its
+//     progress, written over the successor's, would make the slot look as if it were
+//     ahead;
 //   - what was published at most is not in the progress record. It is read from the
 //     ends of the partitions (Ends).
 
@@ -62,7 +67,7 @@ func (p *Publisher) write(ctx context.Context, progress cdc.Progress) error {
 // farewell says that nothing is on its way any more, so that a successor need not
 // wait.
 func (p *Publisher) farewell() {
-	if p.last == nil || p.err() != nil || p.client.BufferedProduceRecords() > 0 {
+	if p.last == nil || p.err() != nil || p.ours() != nil || p.client.BufferedProduceRecords() > 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -70,6 +75,17 @@ func (p *Publisher) farewell() {
 	last := *p.last
 	last.Unfenced = false
 	_ = p.write(ctx, last) // without it the successor waits
+}
+
+// ours fails everything from now on when the source may be another relay's.
+func (p *Publisher) ours() error {
+	if p.config.Ours == nil {
+		return nil
+	}
+	if err := p.config.Ours(); err != nil {
+		return p.fail(fmt.Errorf("kafka: not published: %w", err))
+	}
+	return nil
 }
 
 // outwait lets a predecessor that nothing fences come to its end.

@@ -29,11 +29,14 @@ type PublisherConfig struct {
 	AtLeastOnce     bool
 	// Waiting is told that a predecessor without fence is waited for; may be nil.
 	Waiting func(time.Duration)
+	// Ours, at least once, is asked before anything is handed to the client: an error
+	// says that the source may be another relay's by now. May be nil.
+	Ours func() error
 }
 
 // Publisher writes a relay's records and its progress in Kafka transactions
-// (KIP-98), or, at least once, without them (atleastonce.go). One goroutine calls it; acknowledgements come in from the client's
-// own goroutines.
+// (KIP-98), or, at least once, without them (atleastonce.go). One goroutine calls
+// it; acknowledgements come in from the client's own goroutines.
 //
 // A failed record, a failed commit or a fenced producer makes every later call
 // fail: the caller closes it and starts again from what is durable.
@@ -88,7 +91,9 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 		kgo.UnknownTopicRetries(10),
 	)
 	if c.AtLeastOnce {
-		opts = append(opts, kgo.RecordDeliveryTimeout(DeliveryTimeout))
+		// A record that may or may not have been written is given up as well: what
+		// counts is that none is sent later than that.
+		opts = append(opts, kgo.RecordDeliveryTimeout(DeliveryTimeout), kgo.AllowIdempotentProduceCancellation())
 	} else {
 		opts = append(opts, kgo.TransactionalID(c.TransactionalID), kgo.TransactionTimeout(60*time.Second))
 	}
@@ -214,8 +219,11 @@ func (p *Publisher) Publish(_ context.Context, cb *cdc.Batch) error {
 // begin opens a transaction. Its short pause does not end with a context: what
 // was taken over must be published, or everything after it must fail.
 func (p *Publisher) begin() error {
-	if err := p.err(); err != nil || p.open || p.config.AtLeastOnce {
+	if err := p.err(); err != nil || p.open {
 		return err
+	}
+	if p.config.AtLeastOnce {
+		return p.ours()
 	}
 	if rest := afterEnd - time.Since(p.ended); rest > 0 {
 		time.Sleep(rest)

@@ -15,12 +15,17 @@ import (
 
 func newBroker(t *testing.T) string {
 	t.Helper()
+	return startBroker(t).Addr()
+}
+
+func startBroker(t *testing.T) *broker.Broker {
+	t.Helper()
 	b, err := broker.Start(broker.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	return b.Addr()
+	return b
 }
 
 func newPublisher(t *testing.T, addr, name string) *Publisher {

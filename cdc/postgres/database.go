@@ -46,9 +46,9 @@ type Config struct {
 	// Check asks.
 	Rules  func(*cdc.Table) cdc.Rules
 	MaxRow int // bytes; bounds what is read at once
-	// OnSilence is told when the server has been silent for half of
-	// wal_sender_timeout, also while nobody reads; may be nil. It may be called more
-	// than once, and must be quick.
+	// OnSilence is told when the slot may be another session's by now (ours.go), also
+	// while nobody reads; may be nil. It may be called more than once, and must be
+	// quick.
 	OnSilence func(error)
 	Logger    *slog.Logger
 }
@@ -75,8 +75,8 @@ type Database struct {
 	system  cdc.System
 	version int // server_version_num
 	history *cdc.History
-	read    map[uint32]*cdc.Table // by the snapshot at the slot's start
-	stream  *stream               // the last that was started
+	read    map[uint32]*cdc.Table  // by the snapshot at the slot's start
+	live    atomic.Pointer[stream] // the last that was started
 	taken   atomic.Pointer[taken]
 }
 
@@ -208,8 +208,8 @@ func (d *Database) replication(ctx context.Context) (*pgconn.PgConn, error) {
 // is read; what is added to h afterwards counts as well.
 func (d *Database) Remember(h *cdc.History) {
 	d.history = h
-	if d.stream != nil {
-		d.stream.versions.history = h
+	if s := d.live.Load(); s != nil {
+		s.versions.history = h
 	}
 }
 
@@ -252,6 +252,10 @@ func ShuttingDown(err error) bool {
 	}
 	return false
 }
+
+// Answered tells whether err is something that the server, or what stands before it,
+// has said.
+func Answered(err error) bool { return code(err) != "" }
 
 func code(err error) string {
 	var pg *pgconn.PgError

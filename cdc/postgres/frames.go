@@ -72,18 +72,20 @@ type frames struct {
 	last  time.Time    // when the last read returned
 	since time.Time    // when the current measurement began
 	bytes int          // that arrived in it
-	heard atomic.Int64 // when bytes last arrived, nanoseconds since 1970
+	begun time.Time    // silence is measured from here, so that no step of the clock counts
+	heard atomic.Int64 // when bytes last arrived, nanoseconds after begun
 	fast  bool         // the last measurement brought so much that the next read can wait
 }
 
 func newFrames(conn net.Conn, maxMessage int) *frames {
-	f := &frames{conn: conn, buf: make([]byte, readBuffer), max: maxMessage, last: time.Now(), since: time.Now()}
-	f.heard.Store(f.last.UnixNano())
-	return f
+	now := time.Now()
+	return &frames{conn: conn, buf: make([]byte, readBuffer), max: maxMessage, last: now, since: now, begun: now}
 }
 
 // silence is for how long nothing has arrived. Safe to call at any time.
-func (f *frames) silence() time.Duration { return time.Since(time.Unix(0, f.heard.Load())) }
+func (f *frames) silence() time.Duration {
+	return time.Since(f.begun) - time.Duration(f.heard.Load())
+}
 
 // next returns the payload of the next CopyData message, valid until the next
 // call, or nil when none arrived within wait. An error of the server is an error
@@ -145,7 +147,7 @@ func (f *frames) fill(need int, wait time.Duration) (bool, error) {
 	f.bytes += n
 	f.last = time.Now()
 	if n > 0 {
-		f.heard.Store(f.last.UnixNano())
+		f.heard.Store(int64(f.last.Sub(f.begun)))
 	}
 	if elapsed := f.last.Sub(f.since); elapsed >= paceEvery {
 		f.fast = int64(f.bytes)*int64(time.Millisecond) >= paceAbove*int64(elapsed)

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -27,6 +28,10 @@ type stream struct {
 	limit    time.Duration // of silence; 0: none
 	versions versions
 	row      []byte // a row's frame that waits until its relation is announced
+
+	vouched atomic.Int64 // when the server last said that the slot is this stream's, nanoseconds after frames.begun
+	lost    atomic.Pointer[error]
+	closed  atomic.Bool
 }
 
 // pace is how often the server hears from a stream, and after what silence of its
@@ -42,9 +47,9 @@ func newStream(d *Database, conn *pgconn.PgConn, from cdc.LSN, every pace) *stre
 		versions: newVersions(d.history, d.read),
 	}
 	var listen func()
-	if told := d.config.OnSilence; told != nil && every.silence > 0 {
+	if told := d.config.OnSilence; told != nil {
 		listen = func() {
-			if err := s.silent(); err != nil {
+			if err := s.ours(); err != nil {
 				told(err)
 			}
 		}
@@ -68,6 +73,11 @@ func (s *stream) Confirm(lsn cdc.LSN) { s.feedback.confirm(lsn) }
 // Close tells the server what is confirmed and ends the connection.
 func (s *stream) Close() {
 	s.feedback.close()
+	if err := s.ours(); err != nil {
+		s.lost.Store(&err)
+	} else {
+		s.closed.Store(true) // a slot that was ours until we gave it back
+	}
 	_ = s.conn.Conn().Close() // the walsender ends at the end of its input
 }
 
