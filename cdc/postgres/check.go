@@ -175,11 +175,8 @@ func (k *checker) slot(ctx context.Context) error {
 	case s.true("two_phase"):
 		bad("decodes prepared transactions (two_phase)", drop)
 	case s.text("wal_status") == "lost" || s.text("invalidation_reason") != "" || s.true("conflicting"):
-		why := s.text("invalidation_reason")
-		if why == "" {
-			why = "the server has removed WAL that it needs"
-		}
-		bad("is lost: "+why, drop)
+		why, next := Loss(s.text("invalidation_reason"))
+		bad("is lost: "+why, drop+"; "+next)
 	case s.text("wal_status") == "unreserved":
 		k.add(cdc.LevelWarning, "slot", fmt.Sprintf("slot %q is about to be lost: it holds back more than max_slot_wal_keep_size", k.config.Slot), "start the relay now, or raise max_slot_wal_keep_size")
 	case k.slotLive:

@@ -23,10 +23,10 @@ func (d *Database) Slot(ctx context.Context) (*cdc.Slot, error) {
 		return nil, err
 	}
 	s := cdc.Slot{Name: d.config.Slot}
-	var plugin, database, wal, lsn *string
+	var plugin, database, wal, lsn, invalid *string
 	var twoPhase, temporary bool
-	err = conn.QueryRow(ctx, `SELECT plugin, database, confirmed_flush_lsn::text, active, wal_status, two_phase, temporary
-		FROM pg_replication_slots WHERE slot_name = $1`, d.config.Slot).Scan(&plugin, &database, &lsn, &s.Active, &wal, &twoPhase, &temporary)
+	err = conn.QueryRow(ctx, `SELECT plugin, database, confirmed_flush_lsn::text, active, wal_status, two_phase, temporary, to_jsonb(s) ->> 'invalidation_reason'
+		FROM pg_replication_slots s WHERE slot_name = $1`, d.config.Slot).Scan(&plugin, &database, &lsn, &s.Active, &wal, &twoPhase, &temporary, &invalid)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -53,7 +53,8 @@ func (d *Database) Slot(ctx context.Context) (*cdc.Slot, error) {
 	case twoPhase:
 		return bad("decodes prepared transactions (two_phase)", mend)
 	case value(wal) == "lost":
-		s.Lost = "the server has removed WAL that it needed (max_slot_wal_keep_size or an idle timeout)"
+		why, next := Loss(value(invalid))
+		s.Lost = why + " (" + next + " before it happens again)"
 		return &s, nil
 	case lsn == nil:
 		return bad("has no confirmed LSN yet: it is being made", "wait, or drop it")
@@ -171,8 +172,9 @@ func (d *Database) start(ctx context.Context, conn *pgconn.PgConn, from cdc.LSN)
 		closeConn(conn)
 		return nil, err
 	}
-	d.stream = newStream(d, conn, from, every)
-	return d.stream, nil
+	s := newStream(d, conn, from, every)
+	d.live.Store(s)
+	return s, nil
 }
 
 func (d *Database) pluginArgs() []string {

@@ -57,6 +57,6 @@ func (p patient) ask(ctx context.Context, subject string, f func(context.Context
 	return ops.Retry(ctx, ops.Backoff{}, registry.Transient, func(err error, wait time.Duration) {
 		p.status.depends("registry", err)
 		p.log.Log(ctx, slog.LevelWarn, "registry", "the registry does not answer; rows wait for it",
-			slog.String("subject", subject), slog.String("error", err.Error()), slog.Duration("wait", wait))
+			slog.String("subject", subject), slog.String("error", err.Error()), slog.Duration("wait", wait), slog.String("guard", p.status.forecast()))
 	}, f)
 }

@@ -94,7 +94,11 @@ func run1(ctx context.Context, s *settings, remedies resumption, log *slog.Logge
 	}
 	observe := &watch{
 		postgres: sup.postgres, status: state, closing: sup.end, log: log,
-		warn: int64(s.WAL.Warn), max: int64(s.WAL.Max), drop: s.WAL.AtMax == "drop_slot", repeats: ops.NewRepeats(log), appeared: sup.appeared,
+		guard: &guard{
+			slot: sup.postgres.Slot, warn: int64(s.WAL.Warn), max: int64(s.WAL.Max), drop: s.WAL.AtMax == "drop_slot",
+			stop: sup.end, status: state, log: log, repeats: ops.NewRepeats(log),
+		},
+		appeared: sup.appeared, vouch: sup.vouch,
 		ping: map[string]func(context.Context) error{"Kafka": broker.Ping, "registry": schemas.Ping},
 	}
 	if s.Delivery == "at_least_once" {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strconv"
@@ -44,6 +45,14 @@ type supervisor struct {
 	checked   bool                                    // the preflight was asked and found nothing that forbids a start
 	interrupt atomic.Pointer[context.CancelCauseFunc] // ends the session that runs
 	database  atomic.Pointer[postgres.Database]       // of the session that runs
+}
+
+// vouch tells the session that runs what the server has said of the slot. Safe for
+// concurrent use.
+func (s *supervisor) vouch(pid uint32, asked time.Time) {
+	if db := s.database.Load(); db != nil {
+		db.Vouch(pid, asked)
+	}
 }
 
 // appeared lists tables that the session which runs has not taken in. Safe for
@@ -125,9 +134,13 @@ func (s *supervisor) run(ctx context.Context) error {
 }
 
 // settles tells whether the relay was allowed beforehand to go on after what a
-// stream, but no start, can find: that the server has another history. The next
-// start is told.
+// session has shown. A lost slot the next start sees for itself; that the server has
+// another history it is told, since no start can find that.
 func (s *supervisor) settles(err error) bool {
+	var stop *cdc.StopError
+	if errors.As(err, &stop) && stop.Trouble == cdc.Gap {
+		return s.snapshot.needed || s.remedies != (resumption{}) || s.once != (resumption{})
+	}
 	if s.diverged || !isDiverged(err) || !s.remedies.Resnapshot && !s.remedies.AcceptGap {
 		return false
 	}
@@ -153,7 +166,12 @@ func (s *supervisor) session(parent context.Context) error {
 	defer db.Close()
 	s.database.Store(db)
 	defer s.database.Store(nil)
-	publisher, err := kafka.NewPublisher(s.kafka)
+	log := s.kafka
+	log.Ours = db.Ours
+	log.Waiting = func(d time.Duration) {
+		s.changed(ops.StateStarting, fmt.Sprintf("waiting %s, after which nothing of the relay before can still be on its way to Kafka (delivery: at_least_once)", d))
+	}
+	publisher, err := kafka.NewPublisher(log)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ type status struct {
 	reason    string
 	away      map[string]string // dependency -> what is wrong with it, for those that do not answer
 	lastError string
+	guard     string // when the WAL guard will act
 	confirmed cdc.LSN
 	server    serverState
 	samples   []walSample // of the server's LSN, oldest first, only what is not confirmed
@@ -86,6 +87,28 @@ func (s *status) depends(name string, err error) (news bool) {
 	return !was
 }
 
+// guarded notes when the WAL guard will act: what waits for Kafka or the registry
+// fills the server's disk meanwhile.
+func (s *status) guarded(forecast string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.guard = forecast
+}
+
+// isAway tells whether a dependency does not answer.
+func (s *status) isAway(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, away := s.away[name]
+	return away
+}
+
+func (s *status) forecast() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.guard
+}
+
 // current is the state as it counts for readiness: a relay that streams but
 // whose broker or registry does not answer is disconnected.
 func (s *status) current() (state, reason string) {
@@ -100,6 +123,9 @@ func (s *status) currentLocked() (state, reason string) {
 	}
 	for _, name := range []string{"PostgreSQL", "Kafka", "registry"} {
 		if why, ok := s.away[name]; ok {
+			if name != "PostgreSQL" && s.guard != "" {
+				why += "; " + s.guard
+			}
 			return "disconnected", why
 		}
 	}

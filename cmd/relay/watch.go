@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -18,46 +19,57 @@ import (
 //
 // It also sees a server that shuts down: such a server waits for its walsender,
 // and the walsender for us. When reading is paused because Kafka is away, nobody
-// else would notice, so watch ends the session. The database comes first.
+// else would notice, so watch ends the session. The database comes first. A server
+// that cannot be asked at all for ten seconds, while Kafka is away, counts as one that
+// shuts down: something between may hide its answer.
 type watch struct {
 	postgres postgres.Config
 	ping     map[string]func(context.Context) error // Kafka and registry
 	status   *status
 	closing  func(error) // ends the session
-	warn     int64       // bytes that the slot may hold back before it is said; 0: never
-	max      int64       // bytes that it may hold back at most; 0: any number
-	drop     bool        // what happens at max: the slot is given up
+	guard    *guard
 	log      *slog.Logger
-	repeats  *ops.Repeats
 	appeared func(context.Context, *pgx.Conn) ([]string, error) // tables that the session has not taken in
+	vouch    func(pid uint32, asked time.Time)                  // is told whose the slot is
 
 	probe  probe
+	unseen time.Time // since when PostgreSQL has not answered anything; zero: it has
 	rounds int
 	told   string // tables whose appearance has ended a session already
 }
 
 const watchEvery = 2 * time.Second
 
+// unseenFor is how long PostgreSQL may be silent while Kafka is away, before it is
+// taken for a server that waits for us in order to shut down.
+const unseenFor = 10 * time.Second
+
 // tablesEvery is how many rounds lie between two looks for new tables.
 const tablesEvery = 5
 
 var (
 	errShuttingDown = errors.New("PostgreSQL is shutting down")
+	errUnseen       = errors.New("PostgreSQL cannot be asked whether it shuts down, and Kafka is away")
 	errNewTables    = errors.New("new tables have appeared; starting again to take them in")
 )
 
-// run watches until ctx ends.
+// run watches until ctx ends. Each is asked in a loop of its own: a broker that
+// takes its time must not delay what is to be done for the database.
 func (w *watch) run(ctx context.Context) {
 	defer w.probe.disconnect()
-	for {
-		for name, ping := range w.ping {
-			w.note(name, w.within(ctx, ping))
-		}
-		w.note("PostgreSQL", w.within(ctx, w.server))
-		if ops.Sleep(ctx, watchEvery) != nil {
-			return
-		}
+	var loops sync.WaitGroup
+	again := func(name string, ask func(context.Context) error) {
+		loops.Go(func() {
+			for ok := true; ok; ok = ops.Sleep(ctx, watchEvery) == nil {
+				w.note(name, w.within(ctx, ask))
+			}
+		})
 	}
+	for name, ping := range w.ping {
+		again(name, ping)
+	}
+	again("PostgreSQL", w.server)
+	loops.Wait()
 }
 
 func (w *watch) within(ctx context.Context, ask func(context.Context) error) error {
@@ -88,21 +100,27 @@ func (w *watch) server(ctx context.Context) error {
 	if postgres.ShuttingDown(err) {
 		w.closing(errShuttingDown)
 	}
+	switch {
+	case err == nil || postgres.Answered(err):
+		w.unseen = time.Time{}
+	case w.unseen.IsZero():
+		w.unseen = time.Now()
+	case time.Since(w.unseen) > unseenFor && w.status.isAway("Kafka"):
+		w.closing(errUnseen)
+	}
 	return err
 }
 
 func (w *watch) ask(ctx context.Context, conn *pgx.Conn) error {
+	asked := time.Now()
 	wal, err := postgres.ReadWAL(ctx, conn, w.postgres.Slot)
 	if err != nil {
 		return err
 	}
+	w.vouch(wal.PID, asked)
 	w.status.saw(serverState{LSN: wal.End, Retained: wal.Retained})
-	if acted, err := w.guard(ctx, conn, wal); acted || err != nil {
+	if err := w.guard.look(ctx, conn, wal); err != nil {
 		return err
-	}
-	if w.warn > 0 && wal.Retained >= w.warn {
-		w.repeats.Log(ctx, slog.LevelWarn, "wal", "the slot holds back more WAL than wal.warn; the server's disk fills until the relay catches up",
-			slog.String("slot", w.postgres.Slot), slog.String("retained", ops.Bytes(wal.Retained)), slog.String("warn", ops.Bytes(w.warn)))
 	}
 	if w.rounds++; w.rounds%tablesEvery == 0 {
 		return w.tables(ctx, conn)
