@@ -62,6 +62,7 @@ type tap struct {
 	mu    sync.Mutex // guards the following
 	links map[*link]bool
 	slow  func() time.Duration
+	mute  chan struct{} // not nil: nothing goes through until it is closed
 }
 
 // link is one connection through a tap.
@@ -111,6 +112,32 @@ func (x *tap) accept() {
 func (l *link) run(one func() error) {
 	defer l.close()
 	for one() == nil {
+		l.tap.mu.Lock()
+		mute := l.tap.mute
+		l.tap.mu.Unlock()
+		if mute == nil {
+			continue
+		}
+		select {
+		case <-mute:
+		case <-l.tap.t.Context().Done():
+		}
+	}
+}
+
+// hush lets nothing through any more, in both directions, but what is on its way:
+// the network is gone, and no side is told. The function that it returns ends it.
+func (x *tap) hush() (end func()) {
+	mute := make(chan struct{})
+	set := func(c chan struct{}) {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		x.mute = c
+	}
+	set(mute)
+	return func() {
+		set(nil)
+		close(mute)
 	}
 }
 

@@ -27,7 +27,12 @@ type history struct {
 
 func newHistory(t *testing.T, settings map[string]string) *history {
 	t.Helper()
-	server, err := postgres.Start(t.Context(), postgres.Config{Version: os.Getenv(pgtest.EnvVersion), Databases: []string{"shop"}, Settings: settings})
+	return newHistoryOn(t, os.Getenv(pgtest.EnvVersion), settings)
+}
+
+func newHistoryOn(t *testing.T, version string, settings map[string]string) *history {
+	t.Helper()
+	server, err := postgres.Start(t.Context(), postgres.Config{Version: version, Databases: []string{"shop"}, Settings: settings})
 	if err != nil {
 		t.Fatal(err)
 	}

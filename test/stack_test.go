@@ -233,6 +233,11 @@ func (p *process) awaitState(state string) ready {
 	p.t.Helper()
 	var last ready
 	await(p.t, func() (bool, string) {
+		select {
+		case <-p.done:
+			p.t.Fatalf("the process has ended (%v), want state %q", p.err, state)
+		default:
+		}
 		last = p.ready()
 		return last.State == state, fmt.Sprintf("state %q (%s), want %q", last.State, last.Reason, state)
 	})
