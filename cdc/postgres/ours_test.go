@@ -51,7 +51,9 @@ func TestAnEndedSessionIsNoticedWithoutReading(t *testing.T) {
 		t.Fatalf("a session that lives: %v", err)
 	}
 	l.exec("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '" + l.config.Slot + "'")
-	l.awaitOurs(func(err error) bool { return err != nil && strings.Contains(err.Error(), "ended the replication connection") })
+	l.awaitOurs(func(err error) bool {
+		return err != nil && strings.Contains(err.Error(), "ended the replication connection")
+	})
 	l.close()
 	if err := l.db.Ours(); err == nil {
 		t.Error("the lost slot is ours again when the session is closed")
