@@ -92,6 +92,8 @@ type Observer interface {
 	DeadLetter(reason string)
 	CommitToAck(d time.Duration)
 	Confirmed(LSN)
+	// Sampled says that a sample is durable.
+	Sampled(Sample)
 	Fallback(table, column, typ string)
 	// Heartbeat says that a probe of the whole line, sent through PostgreSQL at a
 	// time, has become durable.
@@ -119,6 +121,13 @@ type Config struct {
 	Messages     func(prefix string) bool // logical messages that are published; tailrace.* never are; nil: none
 	Transactions bool                     // the block transaction, and topic <name>.transaction
 	Heartbeat    time.Duration            // between records of topic __debezium-heartbeat.<name>; 0: none
+
+	// Sample is the time between two samples of where the stream stands (sample.go);
+	// 0: none.
+	Sample time.Duration
+	// CountOnly reads and counts without encoding: tables have no schemas and no
+	// topics, and the log gets nothing.
+	CountOnly bool
 
 	OnIncompatible Incompatible
 	KeyNewTopic    bool         // a key of another shape goes on in a new version of the topic; else the stream stops

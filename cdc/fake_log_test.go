@@ -372,6 +372,7 @@ type sums struct {
 	letters   map[string]int
 	beats     []time.Time
 	confirmed LSN
+	samples   []Sample
 }
 
 func newSums() *sums {
@@ -383,6 +384,7 @@ func (s *sums) Filtered(reason string, n int)      { s.filtered[reason] += n }
 func (s *sums) DeadLetter(reason string)           { s.letters[reason]++ }
 func (s *sums) CommitToAck(time.Duration)          {}
 func (s *sums) Confirmed(lsn LSN)                  { s.confirmed = lsn }
+func (s *sums) Sampled(sample Sample)              { s.samples = append(s.samples, sample) }
 func (s *sums) Fallback(table, column, typ string) {}
 func (s *sums) Heartbeat(sent time.Time)           { s.beats = append(s.beats, sent) }
 

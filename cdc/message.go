@@ -92,6 +92,10 @@ func (r *Relay) lone(ctx context.Context, ev *Event) error {
 	if r.Config.Debezium {
 		r.last = ev.LSN
 	}
+	if ev.LSN <= r.skip.from {
+		r.tracker.Message(ev.LSN, r.Config.Debezium)
+		return nil
+	}
 	if r.wanted(ev) {
 		m := &r.messages
 		// The WAL has no time for it.
@@ -144,6 +148,10 @@ func (r *Relay) wanted(ev *Event) bool {
 // publishMessage appends the record of a message.
 func (r *Relay) publishMessage(ctx context.Context, ev *Event, tx *Transaction, pos Position) error {
 	m := &r.messages
+	if r.Config.CountOnly {
+		m.published++
+		return nil
+	}
 	topic := MessageTopic(r.Config.Name)
 	if m.plan == nil {
 		if err := r.commit(ctx); err != nil {

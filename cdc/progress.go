@@ -24,7 +24,9 @@ type Progress struct {
 	Since uint64 `json:"since,omitempty"`
 	// Message is the LSN of the last message outside of transactions, where it
 	// counts as a commit in source.sequence.
-	Message LSN       `json:"message,omitempty"`
+	Message LSN `json:"message,omitempty"`
+	// Clock is the greatest commit time of what is confirmed, microseconds since 1970.
+	Clock   int64     `json:"clock,omitempty"`
 	Adopted *Adoption `json:"adopted,omitempty"`
 	// Unfenced: the relay that wrote it publishes at least once, without a fence, and
 	// has not said farewell: its last records may still be on their way.
@@ -130,6 +132,7 @@ func (t *Tracker) Change(kind byte, relation uint32, lsn LSN) uint32 {
 func (t *Tracker) Commit(end LSN) {
 	t.next.Last = &LastCommit{CommitLSN: t.tx.CommitLSN, EndLSN: end, XID: t.tx.XID, CommitTime: t.tx.CommitTime}
 	t.next.Partial = nil
+	t.next.Clock = max(t.next.Clock, t.tx.CommitTime)
 	t.advance(end)
 	t.tx = nil
 }

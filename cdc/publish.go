@@ -34,6 +34,8 @@ func (r *Relay) row(ctx context.Context, ev *Event) error {
 	if rt.filtered {
 		rt.tally.table++
 		err = r.touched(ctx, ev.Read)
+	} else if r.Config.CountOnly {
+		rt.tally.count(ev.Op)
 	} else {
 		err = r.publish(ctx, rt, ev)
 	}

@@ -69,7 +69,7 @@ func (r *Relay) accept(ctx context.Context, rt *route) error {
 
 // topicInForce is the version of a topic that the history knows last, or base.
 func (r *Relay) topicInForce(t *Table, base string) string {
-	if v := r.History.At(t.OID, r.position()); v != nil && topicVersion(base, v.Topic) > 1 {
+	if v := r.History.At(t.OID, r.position()); v != nil && (r.replaying || topicVersion(base, v.Topic) > 1) {
 		return v.Topic
 	}
 	return base

@@ -17,6 +17,7 @@ type Relay struct {
 	Observer Observer
 	Logger   *slog.Logger
 	History  *History // of the schema topic; the loop adds what it writes
+	Samples  []Sample // of the progress topic
 
 	tracker *Tracker
 	epoch   uint32
@@ -34,6 +35,8 @@ type Relay struct {
 	meta      metadata
 	messages  messages
 	heartbeat heartbeat
+	samples   sampler
+	replaying bool // a stretch of the past, into other topics
 
 	open  txn
 	notes time.Time // when progress without rows was last written
@@ -61,6 +64,7 @@ func (r *Relay) Resume(p Progress, slotConfirmed LSN) {
 	}
 	r.notes = time.Now()
 	r.heartbeat.begin(&r.Config, r.notes)
+	r.samples.begin(r.Samples)
 	r.messages.seen = r.notes.Truncate(time.Millisecond).UnixMicro()
 	if p.Adopted != nil {
 		r.last = p.Adopted.Last
@@ -203,7 +207,7 @@ func (r *Relay) begin(ev *Event) error {
 // transaction. One that it has takes its ordinal here.
 func (r *Relay) repeated(kind byte, ev *Event) (bool, error) {
 	switch {
-	case r.skip.whole:
+	case r.skip.whole, r.skip.early:
 		return true, nil
 	case r.skip.part:
 		return true, r.skip.change(r.tracker.Change(kind, ev.Relation, ev.LSN), r.tracker.hash)
@@ -280,12 +284,19 @@ func (r *Relay) finish(ctx context.Context) error {
 		return err
 	}
 	p := r.tracker.Next()
+	sample, err := r.sample(ctx, &p)
+	if err != nil {
+		return err
+	}
 	if err := r.Log.Commit(ctx, p); err != nil {
 		return err
 	}
 	confirmed := r.tracker.Durable(p)
 	r.Source.Confirm(confirmed)
 	r.Observer.Confirmed(confirmed)
+	if sample != nil {
+		r.Observer.Sampled(*sample)
+	}
 	now := time.Now()
 	for _, at := range r.open.commits {
 		r.Observer.CommitToAck(now.Sub(time.UnixMicro(at)))

@@ -129,6 +129,9 @@ func (r *Relay) makeRoute(ctx context.Context, t *Table) (*route, error) {
 		rt.filtered = true
 		return rt, nil
 	}
+	if r.Config.CountOnly {
+		return rt, nil
+	}
 	if r.Config.Rules != nil {
 		rules := r.Config.Rules(t)
 		rt.filter = rules.Filter
@@ -154,6 +157,9 @@ func (r *Relay) makeRoute(ctx context.Context, t *Table) (*route, error) {
 // and a replay read rows by it. One that is in force already, with the same
 // content, is not written again.
 func (r *Relay) remember(ctx context.Context, rt *route) error {
+	if r.replaying {
+		return nil // the history is the relay's
+	}
 	at := r.position()
 	v := Version{Version: 1, From: at.String(), Topic: rt.topic, KeySchema: rt.plan.KeyID(), ValueSchema: rt.plan.ValueID(), Table: rt.source}
 	if old := r.History.At(rt.source.OID, at); old != nil {

@@ -18,6 +18,8 @@ type skip struct {
 	expect  bool // last has to come by
 	whole   bool // the open transaction was published whole
 	part    bool // the open transaction was published in part
+	from    LSN  // of a replay: what commits before is left out
+	early   bool // the open transaction does
 }
 
 func newSkip(p Progress, slotConfirmed LSN) skip {
@@ -29,7 +31,7 @@ func newSkip(p Progress, slotConfirmed LSN) skip {
 
 // begin looks at a transaction's place.
 func (s *skip) begin(tx *Transaction) error {
-	s.whole, s.part = false, false
+	s.whole, s.part, s.early = false, false, tx.CommitLSN < s.from
 	if !s.active {
 		return nil
 	}

@@ -106,6 +106,9 @@ type Remembered struct {
 	Done     map[string]Cursor // tables whose snapshot is whole
 	History  *History          // of the schema topic; never nil
 	Decision *Decision         // what a person has accepted; it holds for one system and epoch
+	Samples  []Sample          // of where the stream stood at what time; in no order
+	Request  []byte            // of a replay: what was asked for
+	Finished bool              // of a replay: it is whole
 }
 
 // Starter brings a relay to where it can stream.
@@ -206,7 +209,7 @@ func (s *launch) run(ctx context.Context) error {
 	if s.rem, err = s.Memory.Read(ctx); err != nil {
 		return err
 	}
-	s.relay.History = s.rem.History
+	s.relay.History, s.relay.Samples = s.rem.History, s.rem.Samples
 	s.Database.Remember(s.rem.History)
 	if s.rem.Progress == nil {
 		return s.withoutMemory(ctx)

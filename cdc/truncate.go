@@ -40,6 +40,10 @@ func (r *Relay) truncated(ctx context.Context, ev *Event, relation uint32) error
 		rt.tally.table++
 		return r.touched(ctx, ev.Read)
 	}
+	if r.Config.CountOnly {
+		rt.tally.count(OpTruncate)
+		return nil
+	}
 	r.env = Envelope{Tx: ev.Tx, LSN: ev.LSN, LastCommit: r.last, Now: ev.Read, XMin: r.xmin()}
 	pos := Position{Epoch: r.epoch, LSN: ev.Tx.CommitLSN, Ordinal: r.tracker.ordinal + 1}
 	_, err = r.encode(ctx, rt, pos, ev.Read, &change{op: OpTruncate})

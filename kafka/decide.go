@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/tailrace/tailrace/cdc"
 )
 
@@ -15,14 +13,8 @@ import (
 // relay may run meanwhile, stopped. The error is a StopError when the relay has no
 // memory that the decision could be about.
 func Decide(ctx context.Context, c PublisherConfig, decide func(cdc.Progress) cdc.Decision) (cdc.Decision, error) {
-	c.AtLeastOnce, c.TransactionalID = true, ""
-	p, err := NewPublisher(c)
+	rem, err := Recall(ctx, c)
 	if err != nil {
-		return cdc.Decision{}, err
-	}
-	defer p.Close()
-	var rem cdc.Remembered
-	if err := p.peek(ctx, &rem); err != nil {
 		return cdc.Decision{}, err
 	}
 	if rem.Progress == nil {
@@ -34,9 +26,5 @@ func Decide(ctx context.Context, c PublisherConfig, decide func(cdc.Progress) cd
 	if err != nil {
 		return d, fmt.Errorf("decision: %w", err)
 	}
-	record := &kgo.Record{Topic: ProgressTopic(c.Name), Key: []byte(keyDecision), Value: value}
-	if err := p.client.ProduceSync(ctx, record).FirstErr(); err != nil {
-		return d, fmt.Errorf("kafka: write the decision: %w", err)
-	}
-	return d, nil
+	return d, Jot(ctx, c, cdc.Note{Key: keyDecision, Value: value})
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -22,6 +24,8 @@ const (
 	keyKey      = "key/" // the key schema of a table's records in a topic
 	keySnapshot = "snapshot/"
 	keyDecision = "decision"
+	keySample   = "sample/"
+	keyBookmark = "bookmark/"
 	keyReader   = "reader" // of a start that looks for the end of the topic
 )
 
@@ -30,8 +34,9 @@ const (
 func (p *Publisher) Read(ctx context.Context) (cdc.Remembered, error) {
 	rem := cdc.Remembered{Done: map[string]cdc.Cursor{}, History: &cdc.History{}}
 	if err := p.readProgress(ctx, &rem); err != nil {
-		return rem, fmt.Errorf("kafka: read %s: %w", ProgressTopic(p.config.Name), err)
+		return rem, fmt.Errorf("kafka: read %s: %w", p.config.memory(), err)
 	}
+	rem.Samples = slices.Collect(maps.Values(p.samples))
 	if err := p.readHistory(ctx, rem.History); err != nil {
 		return rem, fmt.Errorf("kafka: read %s: %w", SchemaTopic(p.config.Name), err)
 	}
@@ -45,11 +50,15 @@ func (p *Publisher) readProgress(ctx context.Context, rem *cdc.Remembered) error
 	if err := p.commitNote(ctx, cdc.Note{Key: keyReader, Value: []byte(nonce)}); err != nil {
 		return err
 	}
-	return p.readTo(ctx, ProgressTopic(p.config.Name), func(r *kgo.Record) (end bool, err error) {
-		if key := string(r.Key); key != keyReader {
+	return p.readTo(ctx, p.config.memory(), func(r *kgo.Record) (end bool, err error) {
+		key, own := p.config.ownKey(string(r.Key))
+		if !own {
+			return false, nil
+		}
+		if key != keyReader {
 			err = p.remember(rem, key, r.Value)
 		}
-		return string(r.Key) == keyReader && string(r.Value) == nonce, err
+		return key == keyReader && string(r.Value) == nonce, err
 	})
 }
 
@@ -147,6 +156,16 @@ func (p *Publisher) remember(rem *cdc.Remembered, key string, value []byte) erro
 			return err
 		}
 		rem.Done[strings.TrimPrefix(key, keySnapshot)] = c
+	case strings.HasPrefix(key, keySample):
+		var s cdc.Sample
+		if err := decode(&s); err != nil {
+			return err
+		}
+		p.samples[key] = s
+	case key == cdc.KeyRequest:
+		rem.Request = value
+	case key == cdc.KeyDone:
+		rem.Finished = true
 	case key == keyDecision:
 		rem.Decision = new(cdc.Decision)
 		return decode(rem.Decision)

@@ -27,6 +27,7 @@ type PublisherConfig struct {
 	ContextHeaders  []cdc.Header // on every data record
 	Adopt           AdoptConfig  // only for taking over a Debezium's slot
 	AtLeastOnce     bool
+	Replay          *ReplayConfig // of a replay's producer
 	// Waiting is told that a predecessor without fence is waited for; may be nil.
 	Waiting func(time.Duration)
 	// Ours, at least once, is asked before anything is handed to the client: an error
@@ -49,9 +50,10 @@ type Publisher struct {
 
 	constant []kgo.RecordHeader // on every data record
 
-	keys   map[string]map[string]cdc.KeyPin // by topic and table
-	pinned map[string]pin                   // what the progress topic says of data topics
-	seen   map[string]int32                 // partitions of those that were compared with it
+	keys    map[string]map[string]cdc.KeyPin // by topic and table
+	samples map[string]cdc.Sample            // by key of the progress topic
+	pinned  map[string]pin                   // what the progress topic says of data topics
+	seen    map[string]int32                 // partitions of those that were compared with it
 
 	pool    chan *batch // batches whose records are all acknowledged
 	made    int
@@ -95,13 +97,18 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 		// counts is that none is sent later than that.
 		opts = append(opts, kgo.RecordDeliveryTimeout(DeliveryTimeout), kgo.AllowIdempotentProduceCancellation())
 	} else {
-		opts = append(opts, kgo.TransactionalID(c.TransactionalID), kgo.TransactionTimeout(60*time.Second))
+		opts = append(opts, kgo.TransactionalID(c.TransactionalID), kgo.TransactionTimeout(c.timeout()))
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("kafka producer: %w", err)
 	}
-	p := &Publisher{config: c, client: client, admin: kadm.NewClient(client), pool: make(chan *batch, maxBatches), keys: map[string]map[string]cdc.KeyPin{}, pinned: map[string]pin{}, seen: map[string]int32{}}
+	p := &Publisher{config: c, client: client, admin: kadm.NewClient(client), pool: make(chan *batch, maxBatches), keys: map[string]map[string]cdc.KeyPin{}, samples: map[string]cdc.Sample{}, pinned: map[string]pin{}, seen: map[string]int32{}}
+	if c.Replay != nil {
+		for _, pin := range c.Replay.Keys {
+			p.keep(pin)
+		}
+	}
 	for _, h := range c.ContextHeaders {
 		p.constant = append(p.constant, kgo.RecordHeader{Key: h.Name, Value: []byte(h.Value)})
 	}
@@ -207,6 +214,7 @@ func (p *Publisher) Publish(_ context.Context, cb *cdc.Batch) error {
 	if err := p.begin(); err != nil {
 		return err
 	}
+	p.rename(b)
 	b.fill(p.constant)
 	b.unacked.Store(int64(len(b.records)))
 	background := context.Background() // a record is given up with the client, not with one call
@@ -240,11 +248,11 @@ func (p *Publisher) Note(_ context.Context, n cdc.Note) error {
 	if err := p.begin(); err != nil {
 		return err
 	}
-	topic := ProgressTopic(p.config.Name)
+	topic, key := p.config.memory(), p.config.memoryKey(n.Key)
 	if n.Schema {
-		topic = SchemaTopic(p.config.Name)
+		topic, key = SchemaTopic(p.config.Name), n.Key
 	}
-	p.client.Produce(context.Background(), &kgo.Record{Topic: topic, Key: []byte(n.Key), Value: n.Value}, func(_ *kgo.Record, err error) {
+	p.client.Produce(context.Background(), &kgo.Record{Topic: topic, Key: []byte(key), Value: n.Value}, func(_ *kgo.Record, err error) {
 		if err != nil {
 			p.fail(fmt.Errorf("kafka: write to %s: %w", topic, err))
 		}

@@ -38,7 +38,7 @@ func (p *Publisher) prepare(ctx context.Context) error {
 	progress := map[string]*string{
 		"cleanup.policy": str("compact"), "segment.ms": str("600000"), "min.cleanable.dirty.ratio": str("0.1"),
 	}
-	if err := p.create(ctx, ProgressTopic(p.config.Name), 1, progress); err != nil {
+	if err := p.create(ctx, p.config.memory(), 1, progress); err != nil || p.config.Replay != nil {
 		return err
 	}
 	return p.create(ctx, SchemaTopic(p.config.Name), 1, map[string]*string{"cleanup.policy": str("delete"), "retention.ms": str("-1"), "retention.bytes": str("-1")})
@@ -47,6 +47,7 @@ func (p *Publisher) prepare(ctx context.Context) error {
 // Topic makes sure that a data topic exists and is the one that it was, and
 // returns its partition count.
 func (p *Publisher) Topic(ctx context.Context, name string) (int32, error) {
+	name, wanted := p.config.target(name)
 	if partitions, ok := p.seen[name]; ok {
 		return partitions, nil
 	}
@@ -64,7 +65,7 @@ func (p *Publisher) Topic(ctx context.Context, name string) (int32, error) {
 		for k, v := range p.config.TopicConfig {
 			config[k] = &v
 		}
-		if err := p.create(ctx, name, p.config.Partitions, config); err != nil {
+		if err := p.create(ctx, name, wanted, config); err != nil {
 			return 0, err
 		}
 		found, err = p.describe(ctx, name)

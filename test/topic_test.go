@@ -27,6 +27,7 @@ type record struct {
 	key       map[string]any // nil: no key
 	value     map[string]any // nil: tombstone
 	headers   map[string]string
+	schemas   [2]int // the registry's ids of key and value; 0: there is none
 }
 
 func (r record) op() string {
@@ -171,6 +172,11 @@ func (r *reader) decode(rec *kgo.Record) record {
 	}
 	out.pos = pos
 	out.key, out.value = r.avro(rec.Key), r.avro(rec.Value)
+	for i, b := range [][]byte{rec.Key, rec.Value} {
+		if len(b) >= 5 {
+			out.schemas[i] = int(binary.BigEndian.Uint32(b[1:]))
+		}
+	}
 	return out
 }
 

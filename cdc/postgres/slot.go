@@ -135,7 +135,7 @@ func (d *Database) CreateSlot(ctx context.Context) (cdc.LSN, cdc.Rows, cdc.Strea
 			now.tables[t.OID] = t.String()
 		}
 	})
-	stream, err := d.start(ctx, conn, at)
+	stream, err := d.start(ctx, conn, d.config.Slot, 0, at)
 	if err != nil {
 		rows.Close()
 		return fail(err)
@@ -152,20 +152,21 @@ func (d *Database) Stream(ctx context.Context, from cdc.LSN) (cdc.Stream, error)
 	if err != nil {
 		return nil, err
 	}
-	return d.start(ctx, conn, from)
+	return d.start(ctx, conn, d.config.Slot, 0, from)
 }
 
 // start sends START_REPLICATION: protocol 1, streaming off, so that nothing but
 // committed transactions arrives and their size does not matter here. Messages
-// are always asked for, so that the option can never shift ordinals.
-func (d *Database) start(ctx context.Context, conn *pgconn.PgConn, from cdc.LSN) (*stream, error) {
-	err := pglogrepl.StartReplication(ctx, conn, d.config.Slot, 0, pglogrepl.StartReplicationOptions{PluginArgs: d.pluginArgs()})
+// are always asked for, so that the option can never shift ordinals. at is what the
+// server is asked for; it never goes behind what the slot has confirmed.
+func (d *Database) start(ctx context.Context, conn *pgconn.PgConn, slot string, at, from cdc.LSN) (*stream, error) {
+	err := pglogrepl.StartReplication(ctx, conn, slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{PluginArgs: d.pluginArgs()})
 	if err != nil {
 		closeConn(conn)
 		if code(err) == "55006" {
 			return nil, cdc.ErrSlotInUse
 		}
-		return nil, fmt.Errorf("START_REPLICATION of slot %q: %w", d.config.Slot, err)
+		return nil, fmt.Errorf("START_REPLICATION of slot %q: %w", slot, err)
 	}
 	every, err := d.statusInterval(ctx)
 	if err != nil {

@@ -39,6 +39,7 @@ type versions struct {
 	pending map[uint32]*pgoutput.Relation
 	given   map[uint32]*given
 	held    map[uint32]*resolution
+	past    bool // the history alone tells (replay.go)
 }
 
 // given is what a relation's rows were last said to be read with.
@@ -86,6 +87,9 @@ func (v *versions) resolve(ctx context.Context, c *Catalog, oid uint32, at cdc.P
 	}
 	last := v.given[oid]
 	inForce := v.inForce(oid, at)
+	if v.past {
+		return v.asItWas(ctx, c, rel, inForce)
+	}
 	m := moment{prior: inForce, tx: xid(tx.XID)}
 	if !describes(inForce, rel) && last != nil {
 		m.prior = last.table
@@ -108,6 +112,9 @@ func (v *versions) refresh(ctx context.Context, c *Catalog, oid uint32, tx *cdc.
 	rel := v.pending[oid]
 	if rel == nil {
 		return nil, fmt.Errorf("relation %d was never described by the server", oid)
+	}
+	if last := v.given[oid]; v.past && last != nil {
+		return last.table, nil
 	}
 	m := moment{tx: xid(tx.XID), since: xid(tx.XID), types: true}
 	if last := v.given[oid]; last != nil {

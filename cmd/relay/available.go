@@ -12,6 +12,5 @@ func (s *settings) available() error {
 	var missing cli.Missing
 	need := missing.Need
 	need(s.Outbox.Table != "" || s.Outbox.Prefix != "", "outbox", "an outbox")
-	need(s.Replay.Window != 0, "replay.window", s.Replay.Window)
 	return errors.Join(missing...)
 }

@@ -167,14 +167,14 @@ type outboxSettings struct {
 
 type walSettings struct {
 	Warn  config.Size `yaml:"warn" default:"5GiB" doc:"Warn when the slot holds back this much; 0 never."`
-	Max   config.Size `yaml:"max" default:"0" doc:"Limit for what the slot holds back; 0 is none. The trailing slot and bookmarks are given up first."`
+	Max   config.Size `yaml:"max" default:"0" doc:"Limit for what the slot holds back; 0 is none. The trailing slot and bookmarks are given up first, whatever at_max says."`
 	AtMax string      `yaml:"at_max" default:"warn" enum:"warn|drop_slot" doc:"What happens at wal.max. drop_slot saves the database's disk and costs a new snapshot."`
 }
 
 type replaySettings struct {
-	Window      time.Duration `yaml:"window" default:"0s" doc:"How far back the trailing slot stays; 0s is no trailing slot."`
-	Max         config.Size   `yaml:"max" default:"10GiB" doc:"WAL that the trailing slot may hold back."`
-	BookmarkTTL time.Duration `yaml:"bookmark_ttl" default:"168h" doc:"Bookmarks are given up after this time."`
+	Window      time.Duration `yaml:"window" default:"0s" doc:"How far back the trailing slot stays, in commit times: what relay replay can go back to. 0s is no trailing slot."`
+	Max         config.Size   `yaml:"max" default:"10GiB" doc:"WAL that the trailing slot may hold back; beyond it the window is shorter. 0 is any."`
+	BookmarkTTL time.Duration `yaml:"bookmark_ttl" default:"168h" doc:"Bookmarks are given up after this time, by the relay that runs."`
 }
 
 type deadLetterSettings struct {

@@ -27,6 +27,6 @@ func run(args []string) int {
 		Short:   "Publishes the committed changes of a PostgreSQL database to Kafka",
 		Example: "  relay check -c relay.yaml\n  relay run -c relay.yaml",
 	}
-	root.AddCommand(newRunCommand(g), newResumeCommand(g), newAdoptCommand(g), newCheckCommand(g), newStatusCommand(g), newTailCommand(g), newSchemaCommand(g), newImportCommand())
+	root.AddCommand(newRunCommand(g), newResumeCommand(g), newAdoptCommand(g), newCheckCommand(g), newStatusCommand(g), newTailCommand(g), newSlotCommand(g), newReplayCommand(g), newSchemaCommand(g), newImportCommand())
 	return g.Run(root, args)
 }

@@ -17,6 +17,7 @@ type metrics struct {
 	fallbacks   *prometheus.CounterVec
 	commitToAck prometheus.Histogram
 	heartbeat   prometheus.Histogram
+	sampled     func(cdc.Sample) // may be nil
 }
 
 // states are the values of the label state.
@@ -54,6 +55,11 @@ func newMetrics(reg prometheus.Registerer, s *status) *metrics {
 	gauge("tailrace_relay_lag_seconds", "Age of the oldest WAL that is not confirmed.", func(r report) float64 { return r.LagSeconds })
 	gauge("tailrace_relay_slot_retained_bytes", "WAL that the slot keeps the server from removing.", func(r report) float64 { return float64(r.RetainedBytes) })
 	gauge("tailrace_relay_confirmed_lsn", "The LSN up to which everything is durable, as a number.", func(r report) float64 { return float64(r.ConfirmedLSN) })
+	gauge("tailrace_relay_trailing_seconds", "How far back the trailing slot goes: the age of the last commit before it; 0: there is none.", func(r report) float64 { return r.Trailing.seconds(time.Now()) })
+	gauge("tailrace_relay_trailing_retained_bytes", "WAL that the trailing slot keeps the server from removing.", func(r report) float64 { return float64(r.Trailing.retained()) })
+	gauge("tailrace_relay_bookmarks", "Bookmarks that are held.", func(r report) float64 { return float64(r.Bookmarks.Count) })
+	gauge("tailrace_relay_bookmarks_retained_bytes", "WAL that the oldest bookmark keeps the server from removing.", func(r report) float64 { return float64(r.Bookmarks.RetainedBytes) })
+	gauge("tailrace_relay_held_xmin_age", "Age in transactions of the oldest catalog rows that the trailing slot and bookmarks keep from being vacuumed.", func(r report) float64 { return float64(r.HeldXMinAge) })
 	for _, state := range states {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tailrace_relay_state", Help: "1 for the state that the relay is in.", ConstLabels: prometheus.Labels{"state": state},
@@ -87,6 +93,13 @@ func (m *metrics) Heartbeat(sent time.Time) { m.heartbeat.Observe(time.Since(sen
 
 // Confirmed notes what the server was told.
 func (m *metrics) Confirmed(lsn cdc.LSN) { m.status.confirm(lsn) }
+
+// Sampled hands a sample on.
+func (m *metrics) Sampled(s cdc.Sample) {
+	if m.sampled != nil {
+		m.sampled(s)
+	}
+}
 
 // Fallback counts a column that is published as text.
 func (m *metrics) Fallback(_, _, typ string) { m.fallbacks.WithLabelValues(typ).Inc() }

@@ -147,6 +147,24 @@ func (s *settings) relayConfig(book *ruleBook) cdc.Config {
 	return c
 }
 
+// keeper looks after what holds the past of sup's database.
+func (s *settings) keeper(sup *supervisor, log *slog.Logger) *keeper {
+	return &keeper{
+		postgres: sup.postgres, names: s.names(), window: s.Replay.Window, max: int64(s.Replay.Max), walMax: int64(s.WAL.Max), ttl: s.Replay.BookmarkTTL,
+		status: sup.status, log: log, repeats: ops.NewRepeats(log), fresh: make(chan []string, 1), expires: map[string]time.Time{},
+		recall: func(ctx context.Context) (map[string]cdc.Bookmark, error) {
+			rem, err := kafka.Recall(ctx, sup.kafka)
+			if err != nil {
+				return nil, err
+			}
+			return rem.Bookmarks, nil
+		},
+	}
+}
+
+// names are those of the slots that hold the past.
+func (s *settings) names() postgres.Names { return postgres.NewNames(s.Name, s.Postgres.Slot.Name) }
+
 // published tells of a logical message's prefix whether it is published.
 func (m *messageSettings) published() func(prefix string) bool {
 	none := func(int, error) {} // what is wrong with one, Validate has told

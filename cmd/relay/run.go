@@ -92,19 +92,22 @@ func run1(ctx context.Context, s *settings, remedies resumption, log *slog.Logge
 		fallbacks: map[string]bool{},
 		preflight: s.check,
 	}
+	keep := s.keeper(sup, log)
+	sup.keeper, m.sampled = keep, keep.sampled
+	sup.relay.Sample = sampleEvery(s.Replay.Window)
 	observe := &watch{
 		postgres: sup.postgres, status: state, closing: sup.end, log: log,
 		guard: &guard{
 			slot: sup.postgres.Slot, warn: int64(s.WAL.Warn), max: int64(s.WAL.Max), drop: s.WAL.AtMax == "drop_slot",
 			stop: sup.end, status: state, log: log, repeats: ops.NewRepeats(log),
 		},
-		appeared: sup.appeared, vouch: sup.vouch,
+		appeared: sup.appeared, vouch: sup.vouch, giveUp: keep.giveUp,
 		ping: map[string]func(context.Context) error{"Kafka": broker.Ping, "registry": schemas.Ping},
 	}
 	if s.Delivery == "at_least_once" {
 		sup.postgres.OnSilence = sup.end // nothing else shuts this relay out once another has the slot
 	}
-	var beside []*probe
+	beside := []*probe{{postgres: sup.postgres, every: keepEvery, ask: keep.move, failed: keep.failed}}
 	if s.Heartbeat.Interval > 0 {
 		beside = append(beside, heartbeats(sup.postgres, s.Heartbeat.Interval, state, log))
 	}
@@ -132,6 +135,7 @@ func run1(ctx context.Context, s *settings, remedies resumption, log *slog.Logge
 		group.Beside(page.Run)
 	}
 	group.Beside(func(ctx context.Context) error { observe.run(ctx); return nil })
+	group.Beside(keep.read)
 	for _, p := range beside {
 		group.Beside(p.run)
 	}

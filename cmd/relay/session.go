@@ -41,6 +41,7 @@ type supervisor struct {
 	log       *slog.Logger
 	connected bool            // PostgreSQL has let us in once
 	fallbacks map[string]bool // what was warned of
+	keeper    *keeper         // of what holds the past
 	preflight func(context.Context) []cdc.Finding
 	checked   bool                                    // the preflight was asked and found nothing that forbids a start
 	interrupt atomic.Pointer[context.CancelCauseFunc] // ends the session that runs
@@ -201,6 +202,7 @@ func (s *supervisor) session(parent context.Context) error {
 	stream, err := starter.Start(ctx, r)
 	if err == nil {
 		s.once, s.diverged = resumption{}, false
+		s.keeper.remember(r.Places())
 	}
 	if err != nil {
 		return cause(ctx, err)

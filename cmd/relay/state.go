@@ -21,6 +21,9 @@ type status struct {
 	samples   []walSample // of the server's LSN, oldest first, only what is not confirmed
 	snapshot  snapshotState
 	rate      rate
+	trailing  *trailingState // nil: there is none
+	bookmarks bookmarkState
+	xminAge   int64 // of what trailing slot and bookmarks hold
 }
 
 // serverState is what PostgreSQL says of its WAL and our slot.
@@ -43,20 +46,23 @@ type snapshotState struct {
 
 // report is the body of /status; its field names are public.
 type report struct {
-	Name          string        `json:"name"`
-	State         string        `json:"state"`
-	Reason        string        `json:"reason"`
-	Slot          string        `json:"slot"`
-	Publication   string        `json:"publication"`
-	ConfirmedLSN  cdc.LSN       `json:"confirmed_lsn"`
-	ServerLSN     cdc.LSN       `json:"server_lsn"`
-	LagBytes      int64         `json:"lag_bytes"`
-	LagSeconds    float64       `json:"lag_seconds"`
-	RetainedBytes int64         `json:"retained_bytes"`
-	Rate          float64       `json:"rate"`
-	Snapshot      snapshotState `json:"snapshot"`
-	LastError     string        `json:"last_error"`
-	Version       string        `json:"version"`
+	Name          string         `json:"name"`
+	State         string         `json:"state"`
+	Reason        string         `json:"reason"`
+	Slot          string         `json:"slot"`
+	Publication   string         `json:"publication"`
+	ConfirmedLSN  cdc.LSN        `json:"confirmed_lsn"`
+	ServerLSN     cdc.LSN        `json:"server_lsn"`
+	LagBytes      int64          `json:"lag_bytes"`
+	LagSeconds    float64        `json:"lag_seconds"`
+	RetainedBytes int64          `json:"retained_bytes"`
+	Rate          float64        `json:"rate"`
+	Snapshot      snapshotState  `json:"snapshot"`
+	LastError     string         `json:"last_error"`
+	Trailing      *trailingState `json:"trailing,omitempty"`
+	Bookmarks     bookmarkState  `json:"bookmarks"`
+	HeldXMinAge   int64          `json:"held_xmin_age"`
+	Version       string         `json:"version"`
 }
 
 func newStatus() *status { return &status{state: "starting", away: map[string]string{}} }
@@ -171,6 +177,7 @@ func (s *status) report() report {
 	r := report{
 		ConfirmedLSN: s.confirmed, ServerLSN: s.server.LSN, RetainedBytes: s.server.Retained,
 		Snapshot: s.snapshot, LastError: s.lastError, Rate: s.rate.perSecond(time.Now()),
+		Trailing: s.trailing, Bookmarks: s.bookmarks, HeldXMinAge: s.xminAge,
 	}
 	r.State, r.Reason = s.currentLocked()
 	r.ServerLSN = max(r.ServerLSN, r.ConfirmedLSN) // the sample may be older

@@ -98,7 +98,9 @@ func (s *settings) slotStatus(ctx context.Context, log *slog.Logger) (report, er
 		r.State, r.Reason = "down", nobody+"; the slot waits and holds WAL back"
 	}
 	r.LagSeconds = -1 // nobody counts it
-	return r, nil
+	held, err := postgres.ReadHeld(bounded, conn, s.names())
+	r.Trailing, r.Bookmarks, r.HeldXMinAge = pastOf(held, time.Time{})
+	return r, err
 }
 
 func printStatus(out *ops.Output, r report) error {
@@ -122,6 +124,19 @@ func printStatus(out *ops.Output, r report) error {
 	}
 	t.Row("lag", lag)
 	t.Row("retained", ops.Bytes(r.RetainedBytes))
+	if past := r.Trailing; past != nil {
+		text := past.LSN.String() + ", holds " + ops.Bytes(past.RetainedBytes)
+		if past.Since != nil {
+			text += ", " + ops.Seconds(past.seconds(time.Now())) + " back"
+		}
+		t.Row("trailing", text)
+	}
+	if n := r.Bookmarks.Count; n > 0 {
+		t.Row("bookmarks", fmt.Sprintf("%d, the oldest holds %s", n, ops.Bytes(r.Bookmarks.RetainedBytes)))
+	}
+	if r.HeldXMinAge > 0 {
+		t.Row("catalog held", ops.Count(r.HeldXMinAge)+" transactions")
+	}
 	if r.Version != "" {
 		t.Row("rate", fmt.Sprintf("%.0f changes/s", r.Rate))
 	}

@@ -31,6 +31,7 @@ type watch struct {
 	log      *slog.Logger
 	appeared func(context.Context, *pgx.Conn) ([]string, error) // tables that the session has not taken in
 	vouch    func(pid uint32, asked time.Time)                  // is told whose the slot is
+	giveUp   func(context.Context, *pgx.Conn) (bool, error)     // what holds the past and must not any longer
 
 	probe  probe
 	unseen time.Time // since when PostgreSQL has not answered anything; zero: it has
@@ -119,6 +120,11 @@ func (w *watch) ask(ctx context.Context, conn *pgx.Conn) error {
 	}
 	w.vouch(wal.PID, asked)
 	w.status.saw(serverState{LSN: wal.End, Retained: wal.Retained})
+	// The past goes before the present: the relay's own slot is judged in the next
+	// round.
+	if gave, err := w.giveUp(ctx, conn); gave || err != nil {
+		return err
+	}
 	if err := w.guard.look(ctx, conn, wal); err != nil {
 		return err
 	}
