@@ -13,7 +13,7 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test test-real lint generate
+.PHONY: help build demo test fuzz test-real lint generate
 
 help: ## Lists the targets
 	@echo 'Targets:'
@@ -29,6 +29,9 @@ demo: ## Shows it at work, with embedded services; ARGS=--check kills and proves
 
 test: ## Runs all tests that need nothing but Go, a C compiler and the network
 	$(GO) test -race -timeout 15m ./...
+
+fuzz: ## Feeds the decoder of the replication stream with hostile input; TIME=20s
+	$(GO) test ./cdc/pgoutput -run '^$$' -fuzz FuzzDecode -fuzztime $(or $(TIME),20s)
 
 test-real: ## The same promises against Apache Kafka, a real registry and PostgreSQL 14 to 18; needs Java 21 and Maven; ARGS=--help says more
 	$(BUILD) -o bin/ ./cmd/relay ./cmd/processor ./cmd/demo ./test/real
