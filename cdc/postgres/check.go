@@ -84,13 +84,15 @@ func (k *checker) server(ctx context.Context) error {
 	return nil
 }
 
+// managedReplication tells whether a role r may replicate because a managed service
+// says so, by membership in a role of its own.
+const managedReplication = `EXISTS (SELECT FROM pg_roles m
+	WHERE m.rolname IN ('rds_replication', 'rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin') AND pg_has_role(r.oid, m.oid, 'member'))`
+
 func (k *checker) privileges(ctx context.Context) error {
 	var replication, bypass bool
-	// Managed services grant replication by membership in a role of theirs.
-	err := k.conn.QueryRow(ctx, `SELECT rolreplication OR rolsuper OR EXISTS (
-			SELECT FROM pg_roles m WHERE m.rolname IN ('rds_replication', 'rds_superuser', 'cloudsqlsuperuser', 'azure_pg_admin') AND pg_has_role(current_user, m.oid, 'member')),
-			rolbypassrls OR rolsuper
-		FROM pg_roles WHERE rolname = current_user`).Scan(&replication, &bypass)
+	err := k.conn.QueryRow(ctx, `SELECT rolreplication OR rolsuper OR `+managedReplication+`, rolbypassrls OR rolsuper
+		FROM pg_roles r WHERE rolname = current_user`).Scan(&replication, &bypass)
 	if err != nil {
 		return fmt.Errorf("read the user's privileges: %w", err)
 	}

@@ -175,12 +175,16 @@ func (k *checker) covered(ctx context.Context, catalog *Catalog) error {
 	if err != nil {
 		return err
 	}
+	level := cdc.LevelError
+	if k.publish.exists { // the tables that it has must not wait for this one
+		level = cdc.LevelWarning
+	}
 	switch {
 	case len(foreign) > 0:
-		k.add(cdc.LevelError, "publication", fmt.Sprintf("user %q does not own %s, and only a table's owner can add it to a publication", k.user, tableList(foreign[:min(len(foreign), maxTableFindings)])),
-			"as their owner: "+sql+" with postgres.publication.create: false; or GRANT <owner> TO "+quoteIdent(k.user)+";")
+		k.add(level, "publication", fmt.Sprintf("user %q does not own %s, and only a table's owner can add it to a publication", k.user, tableList(foreign[:min(len(foreign), maxTableFindings)])),
+			"as their owner: "+sql+" or GRANT <owner> TO "+quoteIdent(k.user)+";")
 	case k.publish.exists && !k.publish.ownedByUs:
-		k.add(cdc.LevelError, "publication", fmt.Sprintf("publication %q lacks matching tables, and user %q does not own it", k.config.Publication, k.user), sql)
+		k.add(level, "publication", fmt.Sprintf("publication %q lacks matching tables, and user %q does not own it", k.config.Publication, k.user), sql)
 	case k.publish.exists:
 		k.add(cdc.LevelInfo, "publication", fmt.Sprintf("relay run adds to publication %q: %s", k.config.Publication, list), "")
 	}
@@ -220,44 +224,4 @@ func oids(tables []Published) []uint32 {
 		list[i] = t.OID
 	}
 	return list
-}
-
-// Grants is the SQL that gives a role of its own what the relay needs and no
-// more, for the tables that match now. The publication is made by the tables'
-// owner, so that the relay needs no ownership.
-func Grants(ctx context.Context, c Config, role string) (string, error) {
-	conn, err := Connect(ctx, c)
-	if err != nil {
-		return "", err
-	}
-	defer closeConn(conn.PgConn())
-	catalog := NewCatalog(conn)
-	catalog.Roots = c.PublishViaRoot
-	tables, err := catalog.Match(ctx, c.Include, c.Exclude)
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	r := quoteIdent(role)
-	fmt.Fprintf(&b, "-- run by a superuser or the owner of the tables; then set postgres.publication.create: false\n")
-	fmt.Fprintf(&b, "CREATE ROLE %s LOGIN REPLICATION;  -- and a password: \\password %s\n", r, r)
-	fmt.Fprintf(&b, "GRANT CONNECT ON DATABASE %s TO %s;\n", quoteIdent(conn.Config().Database), r)
-	var schemas []string
-	for _, t := range tables {
-		if s := quoteIdent(t.Schema); !slices.Contains(schemas, s) {
-			schemas = append(schemas, s)
-		}
-	}
-	if len(tables) == 0 {
-		fmt.Fprintf(&b, "-- no table matches tables.include yet; for each: GRANT USAGE ON SCHEMA …, GRANT SELECT ON …\n")
-		return b.String(), nil
-	}
-	fmt.Fprintf(&b, "GRANT USAGE ON SCHEMA %s TO %s;\n", strings.Join(schemas, ", "), r)
-	fmt.Fprintf(&b, "GRANT SELECT ON %s TO %s;  -- for the snapshot only\n", tableList(tables), r)
-	via := ""
-	if c.PublishViaRoot {
-		via = " WITH (publish_via_partition_root = true)"
-	}
-	fmt.Fprintf(&b, "CREATE PUBLICATION %s FOR TABLE %s%s;\n", quoteIdent(c.Publication), c.list(tables), via)
-	return b.String(), nil
 }

@@ -108,6 +108,12 @@ func (r *rows) Rows(ctx context.Context, i int, row func([]cdc.Value) error) err
 		if w.err != nil {
 			return w.err
 		}
+		if code(err) == "42501" {
+			user := quoteIdent(r.conn.Config().User)
+			return &cdc.StopError{What: fmt.Sprintf("user %s may not read %s for its snapshot", user, t), Err: err,
+				Next: fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s; GRANT SELECT ON %s.%s TO %s; relay check --grants prints it, with BYPASSRLS where row security hides rows; then relay resume",
+					quoteIdent(t.Schema), user, quoteIdent(t.Schema), quoteIdent(t.Name), user)}
+		}
 		return fmt.Errorf("COPY of %s: %w", t, err)
 	}
 	return nil

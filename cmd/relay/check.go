@@ -15,6 +15,7 @@ import (
 
 func newCheckCommand(g *globals) *cobra.Command {
 	var strict, grants bool
+	var role string
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Looks whether PostgreSQL, Kafka and the registry have what the relay needs",
@@ -29,7 +30,7 @@ refuse too; with --strict, a warning.`,
 				return err
 			}
 			if grants {
-				return printGrants(cmd.Context(), s, out)
+				return printGrants(cmd.Context(), s, role, out)
 			}
 			findings := s.check(cmd.Context())
 			if err := printFindings(out, findings); err != nil {
@@ -42,7 +43,8 @@ refuse too; with --strict, a warning.`,
 		},
 	}
 	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 4 for a warning too")
-	cmd.Flags().BoolVar(&grants, "grants", false, "print the SQL that gives a role of its own the least privileges")
+	cmd.Flags().BoolVar(&grants, "grants", false, "print the SQL that gives a role of its own the least privileges; what it has already is left out")
+	cmd.Flags().StringVar(&role, "role", "tailrace", "with --grants: the role")
 	return cmd
 }
 
@@ -135,7 +137,7 @@ func printFindings(out *ops.Output, findings []cdc.Finding) error {
 	return table.Write(out)
 }
 
-func printGrants(ctx context.Context, s *settings, out *ops.Output) error {
+func printGrants(ctx context.Context, s *settings, role string, out *ops.Output) error {
 	book, err := s.ruleBook()
 	if err != nil {
 		return ops.Usage(err)
@@ -144,7 +146,7 @@ func printGrants(ctx context.Context, s *settings, out *ops.Output) error {
 	if err != nil {
 		return err
 	}
-	sql, err := postgres.Grants(ctx, s.postgresConfig(logger, book), "tailrace")
+	sql, err := postgres.Grants(ctx, s.postgresConfig(logger, book), role, s.Heartbeat.Interval > 0)
 	if err != nil {
 		return err
 	}
