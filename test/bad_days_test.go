@@ -1,7 +1,6 @@
 package test
 
 import (
-	"os"
 	"strings"
 	"testing"
 )
@@ -44,10 +43,10 @@ func TestSlotAheadOfProgressStops(t *testing.T) {
 func TestWrongDatabaseAtTheFirstConnectExits(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	s.database += "_absent"
+	s.grant("")
+	s.login += "_absent"
 	file, ops := s.relayConfig("")
 	p := start(t, ops, "relay", "run", "-c", file)
-	s.database = strings.TrimSuffix(s.database, "_absent")
 	if code := p.exit(); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
@@ -56,6 +55,7 @@ func TestWrongDatabaseAtTheFirstConnectExits(t *testing.T) {
 func TestBadConfigurationIsToldWhole(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
+	s.grant("")
 	file, ops := s.relayConfig("postgress: {}\nmax_row: -3\nheartbeat: {interval: soon}")
 	p := start(t, ops, "relay", "run", "-c", file)
 	if code := p.exit(); code != 2 {
@@ -94,15 +94,7 @@ func TestRunRefusesWhatCheckCallsAnError(t *testing.T) {
 	s := newStack(t)
 	s.sql(`CREATE TABLE t (id int PRIMARY KEY)`)
 	file, ops := s.relayConfig("on_stop: exit")
-	s.sql(`CREATE ROLE ` + s.name + ` LOGIN PASSWORD 'x'`)
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	weak := strings.Replace(string(text), "postgres:postgres@", s.name+":x@", 1)
-	if err := os.WriteFile(file, []byte(weak), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	s.sql(`ALTER ROLE ` + s.role() + ` NOREPLICATION`)
 	p := start(t, ops, "relay", "run", "-c", file)
 	if code := p.exit(); code != 3 || !strings.Contains(p.log.String(), "REPLICATION") {
 		t.Errorf("exit code %d, want 3 and the remedy", code)

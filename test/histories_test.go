@@ -243,6 +243,7 @@ func TestAnotherSystemIsAcceptedByAPerson(t *testing.T) {
 	t.Cleanup(func() { h.must(t, other.Stop()) })
 	h.become(other)
 	h.sql(historyTable, `INSERT INTO t VALUES (2, 'loaded'), (3, 'loaded')`)
+	h.grant("")
 	if r := p.awaitState("stopped"); !strings.Contains(r.Reason, "another system") || !strings.Contains(r.Reason, "adopt --new-history") {
 		t.Fatalf("readyz: %q", r.Reason)
 	}

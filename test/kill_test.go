@@ -311,9 +311,10 @@ func (w *killWorker) run(t *testing.T, delivery string, point killPoint, death k
 	t.Cleanup(func() { r.clean(name) })
 	r.sql(killSchema, `INSERT INTO accounts SELECT g, 'old', repeat('y', 3000) FROM generate_series(1, 300) g`,
 		`INSERT INTO loads SELECT -g, 'old' FROM generate_series(1, 5000) g`, `INSERT INTO loose SELECT g % 3, 'old' FROM generate_series(1, 50) g`)
+	r.grant("")
 	r.file = filepath.Join(r.dir, "relay.yaml")
 	text := fmt.Sprintf("name: %s\npostgres: {url: %q}\nkafka: {brokers: [%q], single_broker: true, topics: {partitions: 3}}\nregistry: {url: %q}\nformat: {truncate: true}\ndelivery: %s\n",
-		name, strings.Replace(r.database, fmt.Sprintf(":%d/", w.postgres.Port()), ":"+strconv.Itoa(port(t, w.pg.addr()))+"/", 1)+"?sslmode=disable", w.kafka.addr(), w.url, delivery)
+		name, strings.Replace(r.login, fmt.Sprintf(":%d/", w.postgres.Port()), ":"+strconv.Itoa(port(t, w.pg.addr()))+"/", 1)+"?sslmode=disable", w.kafka.addr(), w.url, delivery)
 	if err := os.WriteFile(r.file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,10 +1,8 @@
 package test
 
 import (
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tailrace/tailrace/internal/embedded/postgres"
 )
@@ -59,38 +57,6 @@ func TestPostgresGoneAndBackIsWaitedFor(t *testing.T) {
 		p.awaitState("streaming")
 		s.sql(`INSERT INTO t SELECT max(id) + 1 FROM t`)
 		streamRises(t, s.read(s.name+".public.t").count(1+101*(i+1)))
-	}
-}
-
-// TestAStoppingServerIsNotHeldUpByADeadBroker: a server that shuts down waits for
-// its walsender, and the walsender for the relay.
-func TestAStoppingServerIsNotHeldUpByADeadBroker(t *testing.T) {
-	t.Parallel()
-	server, err := postgres.Start(t.Context(), postgres.Config{Databases: []string{"shop"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	s := newStackOn(t, server.URL("shop"))
-	s.ownBroker()
-	s.sql(`CREATE TABLE t (id int PRIMARY KEY, note text)`)
-	file, ops := s.relayConfig("")
-	p := start(t, ops, "relay", "run", "-c", file)
-	p.awaitState("streaming")
-	s.broker.Close()
-	s.sql(`INSERT INTO t SELECT i, repeat('x', 1000) FROM generate_series(1, 50000) i`)
-	began := time.Now()
-	if err := server.Restart(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	took := time.Since(began)
-	t.Logf("the fast shutdown and start took %s", took)
-	if log, err := os.ReadFile(server.LogFile()); err != nil || !strings.Contains(string(log), "database system is shut down") || strings.Contains(string(log), "immediate shutdown") {
-		t.Errorf("the server was not shut down in good order (%v) after %s", err, took)
 	}
 }
 

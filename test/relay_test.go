@@ -268,6 +268,7 @@ func TestTableMadeLaterIsReadAndStreamed(t *testing.T) {
 	p := start(t, ops, "relay", "run", "-c", file)
 	p.awaitState("streaming")
 	s.sql(`CREATE TABLE late (id int PRIMARY KEY)`, `INSERT INTO late VALUES (1), (2)`)
+	s.grant("")
 	got := s.read(s.name + ".public.late").count(2)
 	for _, r := range got {
 		if r.op() != "r" {

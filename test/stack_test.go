@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +27,8 @@ type stack struct {
 	t        *testing.T
 	name     string // of the relay, unique on the servers
 	dir      string
-	database string // URL
+	database string // URL, of the superuser: tests act as the DBA and as the application
+	login    string // URL, of the relay's role; "" until it is made
 	broker   brokerServer
 	registry registryServer
 }
@@ -94,23 +96,56 @@ func (s *stack) awaitSlotFree() {
 	})
 }
 
-// relayConfig writes a relay.yaml; extra is YAML that is appended.
+// relayConfig writes a relay.yaml; extra is YAML that is appended. The relay's role
+// has exactly what relay check --grants prints for the tables that are there when
+// it is first called; for later ones, see grant.
 func (s *stack) relayConfig(extra string) (file, ops string) {
 	s.t.Helper()
+	if s.login == "" {
+		s.grant(extra)
+	}
 	ops = freeAddr(s.t)
-	file = filepath.Join(s.dir, "relay.yaml")
+	return s.write("relay.yaml", s.login, ops, extra), ops
+}
+
+func (s *stack) write(name, database, ops, extra string) (file string) {
+	s.t.Helper()
+	file = filepath.Join(s.dir, name)
 	text := fmt.Sprintf(`name: %s
 postgres: {url: %q}
 kafka: {brokers: [%q], single_broker: true, topics: {partitions: 3}}
 registry: {url: %q}
 ops: {listen: %q}
 %s
-`, s.name, s.database, s.broker.Addr(), s.registry.URL(), ops, extra)
+`, s.name, database, s.broker.Addr(), s.registry.URL(), ops, extra)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	return file, ops
+	return file
 }
+
+// grant does what a DBA does: it runs the SQL that relay check --grants prints. It
+// is repeated when tables have come.
+func (s *stack) grant(extra string) {
+	s.t.Helper()
+	role := s.role()
+	cmd := exec.Command(filepath.Join(bin, "relay"), "check", "--grants", "--role", role, "-c", s.write("dba.yaml", s.database, "", extra))
+	var log bytes.Buffer
+	cmd.Stderr = &log
+	out, err := cmd.Output()
+	if err != nil {
+		s.t.Fatalf("relay check --grants: %v\n%s", err, log.String())
+	}
+	s.sql(string(out), `ALTER ROLE `+role+` PASSWORD 'relay'`)
+	login, err := url.Parse(s.database)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	login.User = url.UserPassword(role, "relay")
+	s.login = login.String()
+}
+
+func (s *stack) role() string { return s.name + "_relay" }
 
 func freeAddr(t *testing.T) string {
 	t.Helper()

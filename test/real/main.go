@@ -28,6 +28,10 @@ const (
 	killTests = "^(TestKilledAnywhereNothingIsLostOrRepeated|TestBrokerKilledUnderLoadNothingIsLostOrRepeated)$"
 )
 
+// killRuns are the runs of the kill harness on each version of PostgreSQL when
+// --kills does not say; a fifth of them at least once.
+const killRuns = 25
+
 // How many seeds each kind of step takes when --seeds does not say.
 const (
 	killSeeds   = 5
@@ -39,6 +43,7 @@ type options struct {
 	seed     int64
 	seeds    int
 	versions string
+	kills    int
 	only     string
 }
 
@@ -47,6 +52,8 @@ const usage = `Runs the tests that need Java, Maven or other languages. Steps, i
   all tests                 test/ against Apache Kafka and the Apicurio registry
   relay on PostgreSQL N     the relay's end-to-end tests, for each version of --postgres
   kills, seed N             the kill tests, for each seed
+  kill harness on PostgreSQL N
+                            fault points crossed with deaths, for each version
   check on PostgreSQL N     the demo's check, for each seed or version
   clients                   readers in Python, JavaScript and Java, and Debezium's JDBC sink
   postgis                   the golden records of PostGIS; Debian, as root
@@ -69,6 +76,7 @@ func main() {
 	flag.StringVar(&o.cache, "cache", filepath.Join(".cache", "real"), "folder for what is fetched")
 	flag.Int64Var(&o.seed, "seed", rand.Int64N(1<<31), "first seed; default random")
 	flag.IntVar(&o.seeds, "seeds", 0, fmt.Sprintf("number of seeds; 0 is %d, and %d for the oracle", killSeeds, oracleSeeds))
+	flag.IntVar(&o.kills, "kills", killRuns, "runs of the kill harness on each version")
 	flag.StringVar(&o.versions, "postgres", "14,15,16,17,18", "versions of PostgreSQL")
 	flag.StringVar(&o.only, "only", "", "part of a step's name: run the steps that have it")
 	flag.Parse()
@@ -103,6 +111,10 @@ func run(ctx context.Context, o options) (err error) {
 		seed := o.seed + int64(i)
 		r.tests(fmt.Sprintf("kills, seed %d", seed), killTests, "", seed)
 	}
+	for i, version := range versions {
+		r.harness("TestKillHarness", version, o.seed+int64(i), o.kills)
+		r.harness("TestKillHarnessAtLeastOnce", version, o.seed+int64(i), (o.kills+4)/5)
+	}
 	for i := range max(seeds, len(versions)) {
 		seed, version := o.seed+int64(i), versions[i%len(versions)]
 		r.step(fmt.Sprintf("check on PostgreSQL %s, seed %d", version, seed), func(at addresses) ([]string, []string) {
@@ -131,6 +143,14 @@ func (r *runner) tests(name, pattern, version string, seed int64) {
 			env = append(env, pgtest.EnvVersion+"="+version)
 		}
 		return env, args
+	})
+}
+
+// harness runs a kill harness. It starts a Kafka of its own, which it kills.
+func (r *runner) harness(test, version string, seed int64, runs int) {
+	r.step("kill harness on PostgreSQL "+version+", "+test, func(addresses) ([]string, []string) {
+		return []string{pgtest.EnvVersion + "=" + version, fmt.Sprintf("TAILRACE_SEED=%d", seed), fmt.Sprintf("TAILRACE_KILL_RUNS=%d", runs)},
+			[]string{"go", "test", "./test", "-count=1", "-parallel=1", "-timeout=60m", "-v", "-run", "^" + test + "$"}
 	})
 }
 

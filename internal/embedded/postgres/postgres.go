@@ -216,6 +216,24 @@ func (s *Server) Kill() {
 	s.halt(immediate)
 }
 
+// Halt is a fast shutdown, which waits for walsenders as long as ctx allows; after an
+// error the server may still be ending. Restart starts it again.
+func (s *Server) Halt(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return nil
+	}
+	s.proc.Signal(fast)
+	select {
+	case <-s.proc.Done():
+		s.proc = nil
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("fast shutdown: %w; the log ends: %s", ctx.Err(), s.logTail())
+	}
+}
+
 // Restart starts the server again with the same port and data, after a fast
 // shutdown if it runs.
 func (s *Server) Restart(ctx context.Context) error {
