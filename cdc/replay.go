@@ -76,7 +76,7 @@ func (s *Stretch) Next(ctx context.Context, wait time.Duration) (*Event, error) 
 			return nil, err
 		}
 	}
-	if s.next < len(s.changes) && s.tx != 0 && s.changes[s.next].from.LSN <= s.tx && s.changes[s.next].from.Compare(s.at) <= 0 {
+	if s.next < len(s.changes) && s.tx != 0 && s.at.Ordinal > 0 && s.changes[s.next].from.LSN <= s.tx && s.changes[s.next].from.Compare(s.at) <= 0 {
 		relation := s.changes[s.next].relation
 		s.next++
 		s.held = ev
