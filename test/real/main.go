@@ -24,7 +24,7 @@ import (
 // run. killTests are repeated with other seeds.
 const (
 	perVersion = "^(TestSnapshotThenStreamWithoutAGap|TestUnchangedToastIsSaidAndFullIdentityFillsIt|" +
-		"TestEachRowHasTheRelationOfItsPlaceInTheWAL|TestTableMadeLaterIsReadAndStreamed|TestKilledAnywhereNothingIsLostOrRepeated)$"
+		"TestEachRowHasTheRelationOfItsPlaceInTheWAL|TestTableMadeLaterIsReadAndStreamed|TestKilledAnywhereNothingIsLostOrRepeated|TestReplayGivesWhatWasPublished)$"
 	killTests = "^(TestKilledAnywhereNothingIsLostOrRepeated|TestBrokerKilledUnderLoadNothingIsLostOrRepeated)$"
 )
 
