@@ -111,6 +111,7 @@ type Config struct {
 	Truncates  bool   // publish TRUNCATE
 	MaxRow     int    // bytes of one encoded record
 	DeadLetter string // topic; "" stops at a value that has no form
+	Oversize   string // topic of the parts of what is longer than MaxRow; "" stops there
 	Limits     Limits
 
 	// Debezium makes its choices where the loop has one: the transaction id of

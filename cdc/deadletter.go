@@ -1,56 +1,21 @@
 package cdc
 
-import (
-	"context"
-	"encoding/json"
-	"fmt"
-	"strings"
-)
+import "context"
 
 // deadLetter puts a change that has no record form into the dead-letter topic,
 // with PostgreSQL's text values as the rules leave them, in the order of the
 // stream. The change is fitted to the route.
 func (r *Relay) deadLetter(ctx context.Context, rt *route, pos Position, c *change, cause *ValueError) error {
-	partitions, err := r.Log.Topic(ctx, r.Config.DeadLetter)
+	l, err := r.newLetter(ctx, r.Config.DeadLetter, r.headOf(rt, pos, c.op, "mapping", cause.Error(), known(c.keyRow())))
 	if err != nil {
-		return fmt.Errorf("dead-letter topic: %w", err)
-	}
-	if err := r.room(ctx, r.env.Now); err != nil {
 		return err
 	}
-	row := c.after
-	if row == nil {
-		row = c.before
+	if err := l.change(rt, c); err != nil {
+		return err
 	}
-	known := keyKnown(rt.table, row)
-	value, err := json.Marshal(map[string]any{
-		"schema": rt.table.Schema, "table": rt.table.Name, "op": c.op.String(), "position": pos.String(),
-		"before": textRow(rt.table, c.before), "after": textRow(rt.table, c.after),
-		"key": textKey(rt.table, row, known), "column": cause.Column, "reason": cause.Reason,
-	})
-	if err != nil {
-		return fmt.Errorf("dead letter: %w", err)
+	if err := l.end(cause.Column, cause.Reason); err != nil {
+		return err
 	}
-	b := r.batch
-	before := len(b.Records)
-	r.opening()
-	rec := Record{Topic: r.Config.DeadLetter, Start: len(b.Buf), Partition: Partition([]byte(rt.table.String()), partitions)}
-	if known && rt.plan != nil {
-		if key, err := rt.plan.AppendKey(b.Buf, row); err == nil {
-			b.Buf = key
-			rec.Key = len(b.Buf) - rec.Start
-			rec.Partition = r.partition(b.Buf[rec.Start:], partitions, rec.Partition)
-		}
-	}
-	b.Buf = append(b.Buf, value...)
-	rec.Value = len(value)
-	rec.Pos = b.appended(func(dst []byte) []byte { return pos.Append(dst) })
-	rec.Extra = []Header{
-		{"dlq.class", "mapping"}, {"dlq.message", cause.Error()}, {"dlq.version", pos.String()},
-		{"dlq.table", rt.table.String()}, {"dlq.op", c.op.String()},
-	}
-	b.Records = append(b.Records, rec)
-	r.open.records += len(b.Records) - before
 	reason := "value"
 	if rt.refused != nil {
 		reason = "schema"
@@ -58,6 +23,42 @@ func (r *Relay) deadLetter(ctx context.Context, rt *route, pos Position, c *chan
 	r.Observer.DeadLetter(reason)
 	r.Logger.Warn("a change went to the dead letters", "table", rt.table.String(), "position", pos.String(), "column", cause.Column, "reason", cause.Reason)
 	return nil
+}
+
+// headOf is the head of a letter about a row. row is asked for the row that has the
+// record key when the first part is written.
+func (r *Relay) headOf(rt *route, pos Position, op Op, class, message string, row func() []Value) letterHead {
+	return letterHead{class: class, message: message, pos: pos, op: op, schema: rt.table.Schema, table: rt.table.Name,
+		key: func(dst []byte) ([]byte, bool) {
+			row := row()
+			if rt.plan == nil || !keyKnown(rt.table, row) {
+				return nil, false
+			}
+			key, err := rt.plan.AppendKey(dst, row)
+			return key, err == nil
+		}}
+}
+
+// known is for headOf, where the row is there already.
+func known(row []Value) func() []Value { return func() []Value { return row } }
+
+// keyRow is the row that the record key is taken from.
+func (c *change) keyRow() []Value {
+	if c.after != nil {
+		return c.after
+	}
+	return c.before
+}
+
+// change writes both rows and the key.
+func (l *letter) change(rt *route, c *change) error {
+	if err := l.row("before", rt.table, c.before); err != nil {
+		return err
+	}
+	if err := l.row("after", rt.table, c.after); err != nil {
+		return err
+	}
+	return l.keyOf(rt.table, c.keyRow())
 }
 
 // keyKnown tells whether a row carries the whole record key.
@@ -68,32 +69,4 @@ func keyKnown(t *Table, row []Value) bool {
 		}
 	}
 	return len(t.Key) > 0
-}
-
-func textRow(t *Table, row []Value) map[string]any {
-	if row == nil {
-		return nil
-	}
-	m := map[string]any{}
-	for i, v := range row {
-		switch v.State {
-		case Text:
-			m[t.Columns[i].Name] = strings.ToValidUTF8(string(v.Data), "\uFFFD")
-		case Null:
-			m[t.Columns[i].Name] = nil
-		}
-	}
-	return m
-}
-
-// textKey is the record key; null where the row does not carry all of it.
-func textKey(t *Table, row []Value, known bool) map[string]any {
-	if !known {
-		return nil
-	}
-	all, key := textRow(t, row), map[string]any{}
-	for _, i := range t.Key {
-		key[t.Columns[i].Name] = all[t.Columns[i].Name]
-	}
-	return key
 }

@@ -1,5 +1,7 @@
 package cdc
 
+import "context"
+
 // Event is what a source read next. It is reused: it and everything it points
 // to except Tx and Table is valid until the next call of Next.
 type Event struct {
@@ -19,6 +21,11 @@ type Event struct {
 	Relations []uint32 // of a Truncate, in the server's order
 	Prefix    string   // of a Message
 	Content   []byte   // of a Message
+	Size      int      // bytes of a long Row or Message, as they travel; 0: it is not long
+	// Long hands on what a row or message holds that is too long to be held: Old, New
+	// and Content are nil then. It is called once or not at all, before the next
+	// call of Next.
+	Long func(context.Context, LongRow) error
 }
 
 // EventKind is the kind of an event.

@@ -117,7 +117,7 @@ func (e emptyTables) Since() uint64 { return 1 }
 
 func (e emptyTables) XID() uint32 { return 0 }
 
-func (e emptyTables) Rows(_ context.Context, i int, _ func([]Value) error) error {
+func (e emptyTables) Rows(_ context.Context, i int, _ func([]Value) error, _ func() (LongRow, error)) error {
 	e.read = append(e.read, e.Tables()[i].Name)
 	return nil
 }

@@ -36,6 +36,17 @@ type record struct {
 	key, value string
 	pos        string
 	note       string // unavailable, key JSON, tombstone, bare, headers
+	extra      string // headers that the record names itself: name=value, a line each
+}
+
+// header is one that the record names itself.
+func (r record) header(name string) string {
+	for line := range strings.Lines(r.extra) {
+		if v, ok := strings.CutPrefix(line, name+"="); ok {
+			return strings.TrimSuffix(v, "\n")
+		}
+	}
+	return ""
 }
 
 func (r record) String() string {
@@ -105,6 +116,7 @@ func readable(b *Batch, r *Record) record {
 		out.note += " bare"
 	}
 	for _, h := range r.Extra {
+		out.extra += h.Name + "=" + h.Value + "\n"
 		if h.Name == HeaderOrigin {
 			out.note += " origin=" + h.Value
 		}

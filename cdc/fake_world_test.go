@@ -41,7 +41,7 @@ func newWorld(tables ...*Table) *world {
 	w.config = Config{
 		Name: "shop", Topic: func(t *Table) string { return "shop." + t.String() },
 		Include:    func(_ context.Context, t *Table) (bool, error) { return t.Name != "hidden", nil },
-		Tombstones: true, MaxRow: 1 << 20, DeadLetter: "shop.dead_letter", Limits: DefaultLimits(),
+		Tombstones: true, MaxRow: 1 << 20, DeadLetter: "shop.dead_letter", Oversize: "shop.dead_letter", Limits: DefaultLimits(),
 		Messages: func(prefix string) bool { return !strings.HasPrefix(prefix, "no") },
 	}
 	return w

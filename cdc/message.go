@@ -172,6 +172,9 @@ func (r *Relay) publishMessage(ctx context.Context, ev *Event, tx *Transaction, 
 			return err
 		}
 	}
+	if ev.Long != nil {
+		return r.oversizeMessage(ctx, ev, pos)
+	}
 	if err := r.room(ctx, ev.Read); err != nil {
 		return err
 	}
@@ -187,19 +190,19 @@ func (r *Relay) publishMessage(ctx context.Context, ev *Event, tx *Transaction, 
 	rec.Partition = r.partition(b.Buf[rec.Start:], m.partitions, 0)
 	if ev.Tx != nil && r.meta.counting {
 		r.meta.number(&r.env, &m.counter, r.Config.Debezium)
-		r.meta.settle(&m.counter)
 	}
 	if r.adopted.passes(topic, rec.Partition, ev.Tx, ev.LSN, r) {
+		r.meta.settle(&m.counter)
 		b.Buf = b.Buf[:rec.Start]
 		r.open.records += len(b.Records) - before
 		return nil
 	}
 	rec.Value = b.appended(func(dst []byte) []byte { return m.plan.AppendValue(dst, &r.env, ev.Prefix, ev.Content) })
 	if rec.Key+rec.Value > r.Config.MaxRow {
-		b.Buf, b.Records, r.meta.begun = b.Buf[:bytes], b.Records[:before], begun
-		return &StopError{What: "a logical message cannot be published", Pos: pos.String(), Err: &oversizeError{Bytes: rec.Key + rec.Value, Max: r.Config.MaxRow},
-			Next: "raise max_row, or leave its prefix out by messages.exclude"}
+		b.Buf, b.Records, r.meta.begun, r.meta.pending = b.Buf[:bytes], b.Records[:before], begun, 0
+		return r.oversizeMessage(ctx, ev, pos)
 	}
+	r.meta.settle(&m.counter)
 	rec.Pos = b.appended(func(dst []byte) []byte { return pos.Append(dst) })
 	if origin := tx.Origin; origin != "" {
 		rec.Extra = []Header{{HeaderOrigin, origin}}

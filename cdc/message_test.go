@@ -128,7 +128,7 @@ func TestAMessageThatIsTooLargeLeavesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
 	ctx, stop := context.WithCancel(t.Context())
-	w.config.Transactions, w.config.MaxRow = true, 100
+	w.config.Transactions, w.config.MaxRow, w.config.Oversize = true, 100, ""
 	w.config.Messages = func(prefix string) bool {
 		if prefix == "big" {
 			stop()
@@ -144,7 +144,7 @@ func TestAMessageThatIsTooLargeLeavesNothing(t *testing.T) {
 	}
 	expect(t, w.log.in(".transaction"))
 	w.config.Messages = func(string) bool { return true }
-	w.stops(t, "more than max_row (100)")
+	w.stops(t, "max_row is 100 bytes")
 }
 
 func TestXMinIsThatOfTheMoment(t *testing.T) {

@@ -36,6 +36,8 @@ func (r *Relay) row(ctx context.Context, ev *Event) error {
 		err = r.touched(ctx, ev.Read)
 	} else if r.Config.CountOnly {
 		rt.tally.count(ev.Op)
+	} else if ev.Long != nil {
+		err = r.long(ctx, rt, ev)
 	} else {
 		err = r.publish(ctx, rt, ev)
 	}
@@ -163,7 +165,13 @@ func (r *Relay) encode(ctx context.Context, rt *route, pos Position, read int64,
 		}
 		var fact *FactError
 		var value *ValueError
+		var oversize *oversizeError
 		switch {
+		case errors.As(err, &oversize):
+			if cap(b.Buf) > 2*r.Config.Limits.BatchBytes {
+				b.Buf = append(make([]byte, 0, r.Config.Limits.BatchBytes), b.Buf...) // the row may have made it long
+			}
+			return rt, r.oversize(ctx, rt, pos, c)
 		case errors.As(err, &fact) && try < 2*len(rt.table.Columns)+2:
 			// A label that is new may be in the catalog by now; it is asked once.
 			ask := fact.Fact == FactEnumLabel && !asked && c.op != OpRead

@@ -58,7 +58,7 @@ func TestOnIncompatibleDeadLetter(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(letters[1].value, `"before":{"id":"2"}`) || !strings.Contains(letters[1].value, `"after":{"bad":"x","id":"3"}`) {
+	if !strings.Contains(letters[1].value, `"before":{"id":"2"}`) || !strings.Contains(letters[1].value, `"after":{"id":"3","bad":"x"}`) {
 		t.Errorf("%s: want both rows", letters[1].value)
 	}
 	if n := len(w.encoder.plans); n != 4 {

@@ -14,8 +14,8 @@ type SnapshotSource interface {
 	// XID is the transaction id that was next when the snapshot was taken.
 	XID() uint32
 	// Rows calls row for every row of the i-th table. The values are valid during
-	// the call only.
-	Rows(ctx context.Context, i int, row func([]Value) error) error
+	// the call only. A row that is too long to be held goes to what long gives.
+	Rows(ctx context.Context, i int, row func([]Value) error, long func() (LongRow, error)) error
 }
 
 // snapshotPrefix begins the keys of tables whose snapshot is whole.
@@ -103,7 +103,7 @@ func (s *snapshotRun) table(ctx context.Context, src SnapshotSource, i int, t *T
 		return nil
 	}
 	s.rows, s.nth = 0, s.nth+1
-	err = src.Rows(ctx, i, func(row []Value) error {
+	next := func(row []Value) error {
 		if keep, err := s.admit(ctx, row); !keep || err != nil {
 			return err
 		}
@@ -115,14 +115,32 @@ func (s *snapshotRun) table(ctx context.Context, src SnapshotSource, i int, t *T
 			s.report(t.String(), s.rows)
 		}
 		return nil
-	})
-	if err != nil {
+	}
+	if err := src.Rows(ctx, i, next, func() (LongRow, error) { return s.long(ctx, next) }); err != nil {
 		return err
 	}
 	s.heldLast = s.held != nil
 	s.finished = append(s.finished, t)
 	s.report(t.String(), s.rows)
 	return nil
+}
+
+// long takes a row that the source does not hold. next takes it once it turns out to
+// be short enough without the columns that are left out.
+func (s *snapshotRun) long(ctx context.Context, next func([]Value) error) (LongRow, error) {
+	if err := s.emit(ctx, false); err != nil {
+		return nil, err
+	}
+	r := s.relay
+	r.env = Envelope{Op: OpRead, Tx: s.tx, LSN: s.at, Now: time.Now().UnixNano()}
+	l := r.takeLong(ctx, s.route, Position{Epoch: r.epoch, LSN: s.at, Part: s.number + 1}, OpRead)
+	l.whole = func(_, row []Value, _ bool) error { return next(row) }
+	l.lettered = func() {
+		s.number++
+		s.rows++
+		r.tracker.SnapshotRow(s.number)
+	}
+	return l, nil
 }
 
 // admit tells whether the row filter lets a row through. One that it cannot judge

@@ -143,6 +143,10 @@ func (r *Relay) event(rt *route, pos Position, op Op, before, after, key, other 
 		}
 		rec.KeyJSON = len(b.Buf) - at
 	}
+	// The headers have a share of their own in what a topic takes beyond max_row.
+	if all := len(b.Buf) - rec.Start; all > r.Config.MaxRow+headerRoom {
+		return false, &oversizeError{Bytes: all, Max: r.Config.MaxRow}
+	}
 	if origin := r.env.Tx.Origin; origin != "" {
 		rec.Extra = []Header{{HeaderOrigin, origin}}
 	}
@@ -169,6 +173,9 @@ func (r *Relay) xmin() int64 {
 	}
 	return r.Config.XMin()
 }
+
+// headerRoom is what headers may take: topics are made for 64 KiB more than max_row.
+const headerRoom = 48 << 10
 
 type oversizeError struct{ Bytes, Max int }
 

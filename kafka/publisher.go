@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -84,8 +85,8 @@ func NewPublisher(c PublisherConfig) (*Publisher, error) {
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.ProducerBatchCompression(codec),
-		kgo.ProducerBatchMaxBytes(int32(c.MaxRecord+topicSlack)),
-		kgo.BrokerMaxWriteBytes(int32(max(100<<20, 2*(c.MaxRecord+topicSlack)))),
+		kgo.ProducerBatchMaxBytesFn(c.largestBatch),
+		kgo.BrokerMaxWriteBytes(int32(min(max(100<<20, 2*(c.MaxRecord+topicSlack)), math.MaxInt32))),
 		kgo.MaxBufferedRecords(200_000),
 		kgo.ProducerLinger(5*time.Millisecond), // a lone change does not wait: its commit flushes
 		kgo.StopProducerOnDataLossDetected(),
@@ -193,9 +194,9 @@ func (p *Publisher) Batch(ctx context.Context) (*cdc.Batch, error) {
 }
 
 // acked counts one record; the last one gives the batch back.
-func (b *batch) acked(_ *kgo.Record, err error) {
+func (b *batch) acked(r *kgo.Record, err error) {
 	if err != nil {
-		b.publisher.fail(fmt.Errorf("kafka: publish: %w", err))
+		b.publisher.fail(b.publisher.refused(r.Topic, err))
 	}
 	if b.unacked.Add(-1) > 0 {
 		return
@@ -254,7 +255,7 @@ func (p *Publisher) Note(_ context.Context, n cdc.Note) error {
 	}
 	p.client.Produce(context.Background(), &kgo.Record{Topic: topic, Key: []byte(key), Value: n.Value}, func(_ *kgo.Record, err error) {
 		if err != nil {
-			p.fail(fmt.Errorf("kafka: write to %s: %w", topic, err))
+			p.fail(p.refused(topic, err))
 		}
 	})
 	return nil

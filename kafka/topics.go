@@ -17,6 +17,30 @@ import (
 // and the batch around a record.
 const topicSlack = 64 << 10
 
+// noteBytes is how long a record of the relay's own topics can be: a version of a
+// table with 1,600 columns, or how far a transaction over thousands of tables came.
+const noteBytes = 4 << 20
+
+// largestBatch is what a topic is made to take, in bytes.
+func (c *PublisherConfig) largestBatch(topic string) int32 {
+	size := c.MaxRecord + topicSlack
+	if topic == ProgressTopic(c.Name) || topic == SchemaTopic(c.Name) {
+		size = max(size, noteBytes)
+	}
+	return int32(min(size, 1<<30)) // the client's own limit
+}
+
+// refused is the error of a record that did not get into a topic. One that is too
+// large for it would be so again: it asks for a person.
+func (p *Publisher) refused(topic string, err error) error {
+	if !errors.Is(err, kerr.MessageTooLarge) && !errors.Is(err, kerr.RecordListTooLarge) {
+		return fmt.Errorf("kafka: write to %s: %w", topic, err)
+	}
+	need := p.config.largestBatch(topic)
+	return &cdc.StopError{What: "a batch of records is larger than topic " + topic + " takes", Err: err,
+		Next: fmt.Sprintf("kafka-configs.sh --alter --topic %s --add-config max.message.bytes=%d, or lower max_row; then relay resume", topic, need)}
+}
+
 // ProgressTopic is the topic that holds a relay's durable memory.
 func ProgressTopic(name string) string { return "tailrace." + name + ".progress" }
 
@@ -35,13 +59,14 @@ type pin struct {
 // prepare makes the relay's internal topics where they are missing.
 func (p *Publisher) prepare(ctx context.Context) error {
 	str := func(s string) *string { return &s }
+	limit := str(strconv.Itoa(int(p.config.largestBatch(ProgressTopic(p.config.Name)))))
 	progress := map[string]*string{
-		"cleanup.policy": str("compact"), "segment.ms": str("600000"), "min.cleanable.dirty.ratio": str("0.1"),
+		"cleanup.policy": str("compact"), "segment.ms": str("600000"), "min.cleanable.dirty.ratio": str("0.1"), "max.message.bytes": limit,
 	}
 	if err := p.create(ctx, p.config.memory(), 1, progress); err != nil || p.config.Replay != nil {
 		return err
 	}
-	return p.create(ctx, SchemaTopic(p.config.Name), 1, map[string]*string{"cleanup.policy": str("delete"), "retention.ms": str("-1"), "retention.bytes": str("-1")})
+	return p.create(ctx, SchemaTopic(p.config.Name), 1, map[string]*string{"cleanup.policy": str("delete"), "retention.ms": str("-1"), "retention.bytes": str("-1"), "max.message.bytes": limit})
 }
 
 // Topic makes sure that a data topic exists and is the one that it was, and

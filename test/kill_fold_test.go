@@ -92,6 +92,9 @@ func replayed(t *testing.T, table killTable, got []record) []string {
 	return out
 }
 
+// digest stands for a long value that nobody wants to keep.
+type digest string
+
 // row is one side of a record, as text; long values as their digest.
 func (kt killTable) row(r record, side string) []string {
 	row := r.row(side)
@@ -104,7 +107,7 @@ func (kt killTable) row(r record, side string) []string {
 		if row[c] != nil {
 			out[i] = fmt.Sprint(row[c])
 		}
-		if c == "big" && row[c] != nil {
+		if _, short := row[c].(digest); c == "big" && row[c] != nil && !short {
 			out[i] = fmt.Sprintf("%x", md5.Sum([]byte(out[i])))
 		}
 	}

@@ -108,6 +108,10 @@ const timeoutsSQL = `SELECT pg_catalog.set_config(name, '0', false) FROM pg_cata
 
 // Connect opens a SQL session with our settings.
 func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
+	return connect(ctx, c, func(*pgx.ConnConfig) {})
+}
+
+func connect(ctx context.Context, c Config, set func(*pgx.ConnConfig)) (*pgx.Conn, error) {
 	pc, err := pgx.ParseConfig(c.URL)
 	if err != nil {
 		return nil, fmt.Errorf("postgres.url: %w", err)
@@ -116,6 +120,7 @@ func Connect(ctx context.Context, c Config) (*pgx.Conn, error) {
 		return nil, err
 	}
 	pc.RuntimeParams["row_security"] = "off" // COPY under RLS would silently return a part
+	set(pc)
 	conn, err := pgx.ConnectConfig(ctx, pc)
 	if err != nil {
 		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)

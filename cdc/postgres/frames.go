@@ -60,6 +60,9 @@ const (
 	paceEvery  = 3 * time.Millisecond
 	paceAbove  = 2 << 10 // bytes per millisecond: 2 MB/s
 	readBuffer = 256 << 10
+	// manySmall is after how many reads that did not need it a large buffer is given
+	// up: large rows often come one after the other.
+	manySmall = 100
 )
 
 // frames reads the messages of a replication connection from START_REPLICATION
@@ -68,7 +71,9 @@ type frames struct {
 	conn  net.Conn
 	buf   []byte
 	r, w  int
-	max   int          // bytes of one message
+	max   int          // bytes of a message that is held whole
+	left  int          // bytes of a longer one that are still to come
+	small int          // reads since the buffer was needed at its length
 	last  time.Time    // when the last read returned
 	since time.Time    // when the current measurement began
 	bytes int          // that arrived in it
@@ -88,34 +93,62 @@ func (f *frames) silence() time.Duration {
 }
 
 // next returns the payload of the next CopyData message, valid until the next
-// call, or nil when none arrived within wait. An error of the server is an error
-// here.
-func (f *frames) next(wait time.Duration) ([]byte, error) {
+// call, or nil when none arrived within wait. One that is longer than max is not
+// held: long is its length, and piece has its bytes; what is left of it at the next
+// call is passed over. An error of the server is an error here.
+func (f *frames) next(wait time.Duration) (body []byte, long int, err error) {
+	for f.left > 0 {
+		if b, err := f.piece(readBuffer, wait); err != nil || b == nil {
+			return nil, 0, err
+		}
+	}
 	for {
 		need := 5
 		if have := f.w - f.r; have >= 5 {
 			need = 1 + int(binary.BigEndian.Uint32(f.buf[f.r+1:]))
-			if need < 5 || need > f.max {
-				return nil, &cdc.StopError{What: fmt.Sprintf("the server sent a message of %d bytes, more than max_row allows for (%d)", need, f.max),
-					Next: "raise max_row if the row is meant to be published"}
+			switch {
+			case need < 5 || need > f.max && f.buf[f.r] != 'd':
+				return nil, 0, &cdc.StopError{What: fmt.Sprintf("the server sent a message of kind %q with %d bytes", f.buf[f.r], need),
+					Next: "report this with the server's version"}
+			case need > f.max:
+				f.r += 5
+				f.left = need - 5
+				return nil, f.left, nil
 			}
 			if have >= need {
 				kind, body := f.buf[f.r], f.buf[f.r+5:f.r+need]
 				f.r += need
 				if kind == 'd' {
-					return body, nil
+					return body, 0, nil
 				}
 				if err := other(kind, body); err != nil {
-					return nil, err
+					return nil, 0, err
 				}
 				continue
 			}
 		}
 		more, err := f.fill(need, wait)
 		if err != nil || !more {
+			return nil, 0, err
+		}
+	}
+}
+
+// piece returns the next bytes of a long message, at most so many, valid until the
+// next call; nil when none arrived within wait, or none are left.
+func (f *frames) piece(most int, wait time.Duration) ([]byte, error) {
+	if f.left == 0 {
+		return nil, nil
+	}
+	if f.r == f.w {
+		if more, err := f.fill(1, wait); err != nil || !more {
 			return nil, err
 		}
 	}
+	b := f.buf[f.r:min(f.r+most, f.r+f.left, f.w)]
+	f.r += len(b)
+	f.left -= len(b)
+	return b, nil
 }
 
 // fill reads once. It makes room for need bytes first and returns false when
@@ -125,16 +158,19 @@ func (f *frames) fill(need int, wait time.Duration) (bool, error) {
 		f.w = copy(f.buf, f.buf[f.r:f.w])
 		f.r = 0
 	}
+	if need > readBuffer {
+		f.small = 0
+	}
 	if need > len(f.buf) {
-		grown := make([]byte, need+need/4)
+		grown := make([]byte, need)
 		f.w = copy(grown, f.buf[f.r:f.w])
 		f.r, f.buf = 0, grown
-	} else if len(f.buf) > 4*readBuffer && need <= readBuffer && f.w-f.r < readBuffer {
+	} else if f.small++; len(f.buf) > 4*readBuffer && f.small > manySmall && f.w-f.r < readBuffer {
 		small := make([]byte, readBuffer)
 		f.w = copy(small, f.buf[f.r:f.w])
 		f.r, f.buf = 0, small
 	}
-	if f.fast {
+	if f.fast && f.left == 0 {
 		if rest := paceEvery - time.Since(f.last); rest > 0 {
 			time.Sleep(rest)
 		}

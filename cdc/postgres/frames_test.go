@@ -109,29 +109,67 @@ func TestFramesComeWholeWhateverTheirSizesAndCuts(t *testing.T) {
 		var got []byte
 		var err error
 		for got == nil && err == nil {
-			got, err = f.next(5 * time.Second)
+			got, _, err = f.next(5 * time.Second)
 		}
 		if err != nil || !bytes.Equal(got, body) {
 			t.Fatalf("frame %d: %d bytes, %v; want %d bytes", i, len(got), err, len(body))
 		}
 	}
-	if got, err := f.next(time.Millisecond); got != nil || err != nil {
+	if got, _, err := f.next(time.Millisecond); got != nil || err != nil {
 		t.Errorf("after the last frame: %v, %v; want nothing", got, err)
 	}
 }
 
-func TestFrameBeyondTheBoundStops(t *testing.T) {
+// TestLongFramesComeInPieces: nothing of them is held, and what is not taken is
+// passed over.
+func TestLongFramesComeInPieces(t *testing.T) {
 	t.Parallel()
 	near, far := pipe(t)
-	if _, err := far.Write(binary.BigEndian.AppendUint32([]byte{'d'}, 1<<30)); err != nil {
+	const size = 5 << 20
+	go func() {
+		for range 2 {
+			if _, err := far.Write(message('d', make([]byte, size))); err != nil {
+				return
+			}
+		}
+		_, _ = far.Write(message('d', []byte("next")))
+	}()
+	f := newFrames(near, 1<<20)
+	got := 0
+	for round := range 2 {
+		_, long, err := f.next(5 * time.Second)
+		if err != nil || long != size {
+			t.Fatalf("a frame of %d bytes, %v; want %d", long, err, size)
+		}
+		for got < size && round == 0 {
+			b, err := f.piece(100_000, 5*time.Second)
+			if err != nil || len(b) == 0 || len(b) > 100_000 {
+				t.Fatalf("a piece of %d bytes, %v", len(b), err)
+			}
+			got += len(b)
+		}
+	}
+	var body []byte
+	for body == nil {
+		var err error
+		if body, _, err = f.next(5 * time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if string(body) != "next" || len(f.buf) > readBuffer {
+		t.Errorf("%q behind them, and a buffer of %d bytes", body, len(f.buf))
+	}
+}
+
+func TestALongMessageThatIsNoRowStops(t *testing.T) {
+	t.Parallel()
+	near, far := pipe(t)
+	if _, err := far.Write(binary.BigEndian.AppendUint32([]byte{'E'}, 1<<30)); err != nil {
 		t.Fatal(err)
 	}
 	f := newFrames(near, 1<<20)
-	if _, err := f.next(5 * time.Second); !cdc.Stopped(err) {
+	if _, _, err := f.next(5 * time.Second); !cdc.Stopped(err) {
 		t.Errorf("got %v, want a StopError", err)
-	}
-	if len(f.buf) > 2*readBuffer {
-		t.Errorf("the buffer grew to %d bytes for a message that is refused", len(f.buf))
 	}
 }
 
@@ -145,7 +183,7 @@ func TestServerErrorIsAnErrorOfNext(t *testing.T) {
 	if _, err := far.Write(wire); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := newFrames(near, 1<<20).next(5 * time.Second); !ShuttingDown(err) {
+	if _, _, err := newFrames(near, 1<<20).next(5 * time.Second); !ShuttingDown(err) {
 		t.Errorf("got %v, want the server's 57P01", err)
 	}
 }
@@ -154,7 +192,7 @@ func TestCopyLines(t *testing.T) {
 	t.Parallel()
 	type row []string
 	var got []row
-	c := &copyReader{values: make([]cdc.Value, 3), row: func(v []cdc.Value) error {
+	c := &copyReader{most: 1 << 20, values: make([]cdc.Value, 3), row: func(v []cdc.Value) error {
 		var r row
 		for _, x := range v {
 			if x.State == cdc.Null {

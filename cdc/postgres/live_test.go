@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -95,7 +96,7 @@ func (l *live) copied(rows cdc.Rows) []string {
 		err := rows.Rows(l.Context(), i, func(row []cdc.Value) error {
 			out = append(out, "r "+t.String()+" "+text(row))
 			return nil
-		})
+		}, func() (cdc.LongRow, error) { return nil, errors.New("a row is too long") })
 		if err != nil {
 			l.Fatal(err)
 		}

@@ -81,7 +81,7 @@ func TestRowSecurityIsAnErrorAndNeverAPart(t *testing.T) {
 	}
 	defer rows.Close()
 	n := 0
-	err = rows.Rows(t.Context(), 0, func([]cdc.Value) error { n++; return nil })
+	err = rows.Rows(t.Context(), 0, func([]cdc.Value) error { n++; return nil }, nil)
 	if err == nil || n != 0 || !strings.Contains(err.Error(), "row-level security") {
 		t.Errorf("got %d rows and error %v, want an error of row-level security", n, err)
 	}

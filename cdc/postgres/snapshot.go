@@ -1,12 +1,13 @@
 package postgres
 
 import (
-	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tailrace/tailrace/cdc"
 )
@@ -18,6 +19,7 @@ type rows struct {
 	since     uint64
 	tables    []*cdc.Table
 	published []Published
+	most      int // bytes of a line that is held whole
 }
 
 // Rows opens a new snapshot.
@@ -27,11 +29,15 @@ func (d *Database) Rows(ctx context.Context) (cdc.Rows, error) { return d.rows(c
 // name is empty. Table facts are read in the same session, so they are those of
 // the rows.
 func (d *Database) rows(ctx context.Context, name string) (*rows, error) {
-	conn, err := Connect(ctx, d.config)
+	conn, err := connect(ctx, d.config, func(pc *pgx.ConnConfig) {
+		pc.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+			return pgproto3.NewFrontend(newPiecesReader(r, readBuffer), w)
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	r := &rows{conn: conn}
+	r := &rows{conn: conn, most: readBuffer}
 	if err := r.open(ctx, name, d.config.Publication); err != nil {
 		r.Close()
 		return nil, fmt.Errorf("open the snapshot: %w", err)
@@ -87,8 +93,9 @@ func (r *rows) Since() uint64 { return r.since }
 func (r *rows) Tables() []*cdc.Table { return r.tables }
 
 // Rows copies the i-th table out, as the publication has it: its columns, and
-// the rows that its filter lets through.
-func (r *rows) Rows(ctx context.Context, i int, row func([]cdc.Value) error) error {
+// the rows that its filter lets through. A row that is too long to be held goes to
+// what long gives.
+func (r *rows) Rows(ctx context.Context, i int, row func([]cdc.Value) error, long func() (cdc.LongRow, error)) error {
 	t := r.tables[i]
 	names := make([]string, len(t.Columns))
 	for j, c := range t.Columns {
@@ -103,7 +110,7 @@ func (r *rows) Rows(ctx context.Context, i int, row func([]cdc.Value) error) err
 		sql += " WHERE " + f
 	}
 	sql += ") TO STDOUT"
-	w := &copyReader{row: row, values: make([]cdc.Value, len(t.Columns))}
+	w := &copyReader{row: row, begin: long, most: r.most, values: make([]cdc.Value, len(t.Columns))}
 	if _, err := r.conn.PgConn().CopyTo(ctx, w, sql); err != nil {
 		if w.err != nil {
 			return w.err
@@ -117,97 +124,4 @@ func (r *rows) Rows(ctx context.Context, i int, row func([]cdc.Value) error) err
 		return fmt.Errorf("COPY of %s: %w", t, err)
 	}
 	return nil
-}
-
-// copyReader takes the lines of COPY in its text format (PostgreSQL
-// documentation, COPY, "Text Format") and hands rows on.
-type copyReader struct {
-	row    func([]cdc.Value) error
-	values []cdc.Value
-	rest   []byte // the beginning of a line whose end has not come
-	err    error
-}
-
-// Write takes what the server sent: as a rule one line, ended by a newline.
-func (c *copyReader) Write(p []byte) (int, error) {
-	n := len(p)
-	if len(c.rest) > 0 {
-		p = append(c.rest, p...)
-		c.rest = nil
-	}
-	for len(p) > 0 {
-		end := bytes.IndexByte(p, '\n')
-		if end < 0 {
-			c.rest = append([]byte(nil), p...)
-			break
-		}
-		if c.err = c.line(p[:end]); c.err != nil {
-			return 0, c.err
-		}
-		p = p[end+1:]
-	}
-	return n, nil
-}
-
-// line splits one line at its tabs. Values are unescaped in place.
-func (c *copyReader) line(b []byte) error {
-	n := 0
-	if len(c.values) > 0 {
-		for {
-			end := bytes.IndexByte(b, '\t')
-			field := b
-			if end >= 0 {
-				field = b[:end]
-			}
-			if n == len(c.values) {
-				return fmt.Errorf("COPY: a row has more than %d columns", len(c.values))
-			}
-			if len(field) == 2 && field[0] == '\\' && field[1] == 'N' {
-				c.values[n] = cdc.Value{}
-			} else {
-				c.values[n] = cdc.Value{Data: unescape(field), State: cdc.Text}
-			}
-			n++
-			if end < 0 {
-				break
-			}
-			b = b[end+1:]
-		}
-	}
-	if n != len(c.values) {
-		return fmt.Errorf("COPY: a row has %d columns, want %d", n, len(c.values))
-	}
-	return c.row(c.values)
-}
-
-// unescape resolves COPY's backslash sequences in place. The server writes \b,
-// \f, \n, \r, \t, \v and \\ only.
-func unescape(b []byte) []byte {
-	at := bytes.IndexByte(b, '\\')
-	if at < 0 {
-		return b
-	}
-	out := b[:at]
-	for i := at; i < len(b); i++ {
-		ch := b[i]
-		if ch == '\\' && i+1 < len(b) {
-			i++
-			switch ch = b[i]; ch {
-			case 'b':
-				ch = '\b'
-			case 'f':
-				ch = '\f'
-			case 'n':
-				ch = '\n'
-			case 'r':
-				ch = '\r'
-			case 't':
-				ch = '\t'
-			case 'v':
-				ch = '\v'
-			}
-		}
-		out = append(out, ch)
-	}
-	return out
 }

@@ -27,7 +27,8 @@ type stream struct {
 	inTx     bool
 	limit    time.Duration // of silence; 0: none
 	versions versions
-	row      []byte // a row's frame that waits until its relation is announced
+	row      []byte     // a row's frame that waits until its relation is announced
+	long     *longFrame // or a frame that is not held
 
 	vouched atomic.Int64 // when the server last said that the slot is this stream's, nanoseconds after frames.begun
 	lost    atomic.Pointer[error]
@@ -41,9 +42,7 @@ type pace struct{ status, silence time.Duration }
 func newStream(d *Database, conn *pgconn.PgConn, from cdc.LSN, every pace) *stream {
 	s := &stream{
 		db: d, conn: conn, limit: every.silence,
-		// A row of text is at most twice its bytes, and an old row comes with it
-		// under REPLICA IDENTITY FULL.
-		frames:   newFrames(conn.Conn(), 4*d.config.MaxRow+64<<10),
+		frames:   newFrames(conn.Conn(), heldRow(d.config.MaxRow)),
 		versions: newVersions(d.history, d.read),
 	}
 	var listen func()
@@ -57,6 +56,11 @@ func newStream(d *Database, conn *pgconn.PgConn, from cdc.LSN, every pace) *stre
 	s.feedback = startFeedback(conn, from, every.status, listen)
 	return s
 }
+
+// heldRow is how long the text of a row may be that is held whole. Its text can be
+// twice its bytes, as hexadecimal digits are, and an old row comes with it under
+// REPLICA IDENTITY FULL. Descriptions of tables are held at any rate.
+func heldRow(maxRow int) int { return max(4*maxRow+64<<10, 1<<20) }
 
 // silent is an error when nothing has come from the server for so long that it may
 // have given this connection up: every status asks for an answer.
@@ -87,10 +91,18 @@ func (s *stream) Next(ctx context.Context, wait time.Duration) (*cdc.Event, erro
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if long := s.long; long != nil {
+			s.long = nil
+			return s.announced(long), nil
+		}
 		frame := s.row
 		if s.row = nil; frame == nil {
+			var long int
 			var err error
-			if frame, err = s.frames.next(wait); frame == nil || err != nil {
+			if frame, long, err = s.frames.next(wait); err == nil && long > 0 {
+				return s.longFrame(ctx, long)
+			}
+			if frame == nil || err != nil {
 				return nil, errors.Join(err, s.silent())
 			}
 		}

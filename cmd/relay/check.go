@@ -89,7 +89,7 @@ func (s *settings) checkKafka(ctx context.Context, book *ruleBook, tables []*cdc
 		topics = append(topics, s.topic(book, t))
 	}
 	return kafka.Check(ctx, config, kafka.CheckOptions{
-		Name: s.Name, Topics: topics, Create: s.Kafka.Topics.Create, Partitions: s.Kafka.Topics.Partitions,
+		Name: s.Name, Topics: topics, Beside: []string{cdc.MessageTopic(s.Name)}, Create: s.Kafka.Topics.Create, Partitions: s.Kafka.Topics.Partitions,
 		Replication: s.Kafka.Topics.ReplicationFactor, MaxRecord: int(s.MaxRow), SingleBroker: s.Kafka.SingleBroker,
 	})
 }

@@ -18,6 +18,7 @@ type settings struct {
 	Delivery   string             `yaml:"delivery" default:"exactly_once" enum:"exactly_once|at_least_once" doc:"exactly_once publishes rows and progress in one Kafka transaction. at_least_once has lower latency, and repeats after a crash, with the same positions."`
 	OnStop     string             `yaml:"on_stop" default:"wait" enum:"wait|exit" doc:"What the relay does where a person must decide: stay, not ready, and say why, or leave with code 3."`
 	MaxRow     config.Size        `yaml:"max_row" default:"8MiB" min:"1KiB" max:"1GiB" doc:"The largest record that is published. Bounds reader and producer, and the max.message.bytes of new topics, which is 64KiB more."`
+	OnOversize string             `yaml:"on_oversize" default:"dead_letter" enum:"dead_letter|stop" doc:"What becomes of a row or logical message that is longer than max_row: it goes to the dead-letter topic, in parts, or the relay stops."`
 	Snapshot   snapshotSettings   `yaml:"snapshot" doc:"Reading the rows that were there before the stream."`
 	Format     formatSettings     `yaml:"format" doc:"The form of the records; Debezium's own values where it has the option."`
 	Heartbeat  heartbeatSettings  `yaml:"heartbeat" doc:"A probe through the whole line, by pg_logical_emit_message."`

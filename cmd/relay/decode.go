@@ -65,12 +65,28 @@ func (d *decoder) record(ctx context.Context, m *kafka.Message) *shown {
 	if s.Key, err = d.json(ctx, m.Key); err != nil {
 		s.Error = "key: " + err.Error()
 	}
+	if part := s.Headers["dlq.part"]; part != "" {
+		s.part(part, m.Value)
+		return s
+	}
 	value, err := d.json(ctx, m.Value)
 	if err != nil {
 		s.Error = "value: " + err.Error()
 	}
 	s.envelope(value)
 	return s
+}
+
+// part shows one part of a dead letter that is too long for one record: After is
+// its text, so that texts in a row are the letter.
+func (s *shown) part(number string, value []byte) {
+	op := s.Headers["dlq.op"]
+	s.Op, s.After = &op, quoted(value)
+	s.Reason = "part " + number
+	if all := s.Headers["dlq.parts"]; all != "" {
+		s.Reason += " of " + all
+	}
+	s.Reason += " of a dead letter of " + s.Headers["dlq.table"] + ": " + s.Headers["dlq.message"]
 }
 
 // envelope takes a value apart. A value that is no envelope, as those of logical

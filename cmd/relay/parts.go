@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"os/exec"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -49,6 +51,16 @@ func (p *postgresSettings) password() func(context.Context) (string, error) {
 		}
 	}
 	return nil
+}
+
+// limitMemory has garbage collected before it makes the process large: what is
+// alive is a few times max_row at most, and garbage of long rows would be as much
+// again. GOMEMLIMIT counts instead if it is set.
+func (s *settings) limitMemory() {
+	const base, usual = 100 << 20, 8 << 20
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(base + 8*max(0, int64(s.MaxRow)-usual))
+	}
 }
 
 // shared is what a section kafka has in both programs.
@@ -137,6 +149,9 @@ func (s *settings) relayConfig(book *ruleBook) cdc.Config {
 	}
 	if f.Nonfinite == "fail" {
 		c.DeadLetter = ""
+	}
+	if s.OnOversize == "dead_letter" {
+		c.Oversize = s.DeadLetter.Topic
 	}
 	switch s.Registry.OnIncompatible {
 	case "dead_letter":

@@ -45,7 +45,7 @@ func (p *recordPrinter) print(s *shown) error {
 		line += "  " + brief(row)
 	}
 	if s.Reason != "" {
-		line += "  " + p.out.Paint(ops.Red, "("+s.Column+": "+s.Reason+")")
+		line += "  " + p.out.Paint(ops.Red, "("+strings.TrimPrefix(s.Column+": ", ": ")+s.Reason+")")
 	}
 	if s.Error != "" {
 		line += "  " + p.out.Paint(ops.Red, "("+s.Error+")")
@@ -57,6 +57,8 @@ func (p *recordPrinter) print(s *shown) error {
 // else the key. The content of a logical message is shown as text where it is one.
 func (s *shown) row() json.RawMessage {
 	switch {
+	case s.Headers["dlq.part"] != "":
+		return s.Key
 	case s.Op != nil && *s.Op == "m":
 		return readableContent(s.After)
 	case !isNull(s.After):

@@ -48,6 +48,7 @@ code 3 instead).`,
 // run1 wires one relay: configuration to parts, parts to the supervisor, and the
 // page for operators beside it.
 func run1(ctx context.Context, s *settings, remedies resumption, log *slog.Logger) error {
+	s.limitMemory()
 	book, err := s.ruleBook()
 	if err != nil {
 		return ops.Usage(err)
