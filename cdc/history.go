@@ -9,8 +9,12 @@ import (
 // from a position on, and where they go. Table is as the source gave it, before
 // any transform, with what rows have shown against the catalog's facts since.
 type Version struct {
-	Version     int    `json:"version"` // 1
-	From        string `json:"from"`    // Position
+	Version int    `json:"version"` // 1
+	From    string `json:"from"`    // Position
+	// XID is the transaction of the first row, or the oldest one that ran when the
+	// snapshot was taken: what was changed after it is news to this version. 0: not
+	// known.
+	XID         uint32 `json:"xid,omitempty"`
 	Topic       string `json:"topic"`
 	KeySchema   int    `json:"key_schema,omitempty"`   // the registry's id
 	ValueSchema int    `json:"value_schema,omitempty"` // the registry's id

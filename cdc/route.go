@@ -161,7 +161,7 @@ func (r *Relay) remember(ctx context.Context, rt *route) error {
 		return nil // the history is the relay's
 	}
 	at := r.position()
-	v := Version{Version: 1, From: at.String(), Topic: rt.topic, KeySchema: rt.plan.KeyID(), ValueSchema: rt.plan.ValueID(), Table: rt.source}
+	v := Version{Version: 1, From: at.String(), XID: r.xid(), Topic: rt.topic, KeySchema: rt.plan.KeyID(), ValueSchema: rt.plan.ValueID(), Table: rt.source}
 	if old := r.History.At(rt.source.OID, at); old != nil {
 		same, err := old.equal(&v)
 		if err != nil || same {
@@ -178,10 +178,19 @@ func (r *Relay) remember(ctx context.Context, rt *route) error {
 	return r.History.Add(text)
 }
 
+// xid is the transaction that is being read, or the oldest one that ran when the
+// snapshot was taken.
+func (r *Relay) xid() uint32 {
+	if tx := r.tracker.tx; tx != nil {
+		return tx.XID
+	}
+	return uint32(r.tracker.next.Since) // without its epoch, as in a transaction
+}
+
 // equal tells whether two versions say the same, wherever they begin.
 func (v *Version) equal(w *Version) (bool, error) {
 	a, b := *v, *w
-	a.From, b.From = "", ""
+	a.From, b.From, a.XID, b.XID = "", "", 0, 0
 	one, err := json.Marshal(a)
 	if err != nil {
 		return false, fmt.Errorf("describe %s: %w", v.Table, err)

@@ -29,7 +29,8 @@ import (
 //
 //   - It was moved into the schema, or attached as a partition, after it was made.
 //   - Its storage was written anew (TRUNCATE, VACUUM FULL): UNLOGGED tables that
-//     become LOGGED do that, too, with rows that no stream has.
+//     become LOGGED do that, too, with rows that no stream has. A table that was
+//     looked at before that, in this session, counts as whole.
 //   - The publication was altered after since, or leaves out inserts.
 
 // Since is the oldest transaction that runs now, as a 64-bit number.
@@ -143,13 +144,18 @@ type taken struct {
 
 // took changes what the session knows.
 func (d *Database) took(change func(*taken)) {
-	next := taken{tables: map[uint32]string{}}
-	if now := d.taken.Load(); now != nil {
-		next.since = now.since
-		maps.Copy(next.tables, now.tables)
+	for {
+		now := d.taken.Load()
+		next := taken{tables: map[uint32]string{}}
+		if now != nil {
+			next.since = now.since
+			maps.Copy(next.tables, now.tables)
+		}
+		change(&next)
+		if d.taken.CompareAndSwap(now, &next) { // the look beside the session does this, too
+			return
+		}
 	}
-	change(&next)
-	d.taken.Store(&next)
 }
 
 // Appeared lists tables that the session has not taken in and that a start would:
@@ -182,6 +188,9 @@ func (d *Database) Appeared(ctx context.Context, conn *pgx.Conn) ([]string, erro
 	if err != nil {
 		return nil, err
 	}
+	// Once looked at they are the session's: what becomes of their storage later
+	// does not matter.
+	d.took(func(t *taken) { maps.Copy(t.tables, byOID(whole)) })
 	selected, err := newSelection(d.config.Include, d.config.Exclude)
 	if err != nil {
 		return nil, err

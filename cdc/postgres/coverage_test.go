@@ -85,3 +85,15 @@ func TestTablesAppearThatAStartWouldTakeIn(t *testing.T) {
 		})
 	}
 }
+
+// TestATableThatWasLookedAtMayBeWrittenAnew: its rows have come through the stream.
+func TestATableThatWasLookedAtMayBeWrittenAnew(t *testing.T) {
+	t.Parallel()
+	l := newLive(t, "CREATE TABLE old (id int)")
+	for _, sql := range []string{"CREATE TABLE n (id int); INSERT INTO n VALUES (1)", "ALTER TABLE n ALTER id TYPE bigint; TRUNCATE n"} {
+		l.exec(sql)
+		if got, err := l.db.Appeared(t.Context(), l.conn); err != nil || len(got) > 0 {
+			t.Errorf("after %s: got %q, %v; want none", sql, got, err)
+		}
+	}
+}

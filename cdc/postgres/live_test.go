@@ -32,6 +32,7 @@ type live struct {
 	last    cdc.LSN // end of the last commit that was read
 	ordinal uint32
 	at      cdc.Position
+	xid     uint32   // of the transaction that is being read, or the low half of since
 	since   uint64   // the oldest transaction of the slot's snapshot
 	read    []string // rows of that snapshot
 }
@@ -80,6 +81,7 @@ func (l *live) create() {
 		l.Fatal(err)
 	}
 	l.since = rows.(interface{ Since() uint64 }).Since()
+	l.xid = uint32(l.since)
 	for _, t := range rows.Tables() {
 		l.note(t, cdc.Position{Epoch: 1, LSN: at})
 	}
@@ -168,7 +170,7 @@ func (l *live) note(t *cdc.Table, at cdc.Position) {
 	if old := l.history.At(t.OID, at); old != nil && asJSON(l, old.Table) == asJSON(l, t) {
 		return
 	}
-	version, err := json.Marshal(cdc.Version{Version: 1, From: at.String(), Table: t})
+	version, err := json.Marshal(cdc.Version{Version: 1, From: at.String(), XID: l.xid, Table: t})
 	if err != nil {
 		l.Fatal(err)
 	}
@@ -234,7 +236,7 @@ func (l *live) rows(n int) []string {
 
 func (l *live) row(ev *cdc.Event) string {
 	l.Helper()
-	l.at = cdc.Position{Epoch: 1, LSN: ev.Tx.CommitLSN, Ordinal: l.ordinal}
+	l.at, l.xid = cdc.Position{Epoch: 1, LSN: ev.Tx.CommitLSN, Ordinal: l.ordinal}, ev.Tx.XID
 	if l.tables[ev.Relation] == nil {
 		t, err := l.stream.Resolve(l.Context(), ev.Relation, l.at)
 		if err != nil {

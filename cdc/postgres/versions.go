@@ -86,7 +86,7 @@ func (v *versions) resolve(ctx context.Context, c *Catalog, oid uint32, at cdc.P
 		return nil, fmt.Errorf("relation %d was never described by the server", oid)
 	}
 	last := v.given[oid]
-	inForce := v.inForce(oid, at)
+	inForce, since := v.inForce(oid, at)
 	if v.past {
 		return v.asItWas(ctx, c, rel, inForce)
 	}
@@ -102,7 +102,10 @@ func (v *versions) resolve(ctx context.Context, c *Catalog, oid uint32, at cdc.P
 	case last != nil:
 		m.shown, m.since = last.widened(inForce), last.tx
 	case v.read[oid] == nil && inForce != nil && inForce.Facts:
-		m.shown, m.since = nullable(inForce), m.tx
+		// Its nullable columns may be what rows have shown, but only up to there.
+		if m.shown, m.since = nullable(inForce), since; since == 0 {
+			m.since = m.tx
+		}
 	}
 	return v.ask(ctx, c, rel, m, tx)
 }
@@ -120,7 +123,7 @@ func (v *versions) refresh(ctx context.Context, c *Catalog, oid uint32, tx *cdc.
 	if last := v.given[oid]; last != nil {
 		m.prior = last.table
 	}
-	if newest := v.inForce(oid, cdc.Position{Epoch: math.MaxUint32}); describes(newest, rel) {
+	if newest, _ := v.inForce(oid, cdc.Position{Epoch: math.MaxUint32}); describes(newest, rel) {
 		m.prior = newest
 	}
 	if m.prior != nil && m.prior.Facts {
@@ -163,14 +166,15 @@ func (v *versions) give(oid uint32, t *cdc.Table, m moment) *cdc.Table {
 }
 
 // inForce is the version that the history has in force at a position, or that the
-// snapshot has read where the slot begins.
-func (v *versions) inForce(oid uint32, at cdc.Position) *cdc.Table {
+// snapshot has read where the slot begins, and the transaction since which it is
+// known; 0: not known.
+func (v *versions) inForce(oid uint32, at cdc.Position) (*cdc.Table, xid) {
 	if v.history != nil {
 		if h := v.history.At(oid, at); h != nil {
-			return h.Table
+			return h.Table, xid(h.XID)
 		}
 	}
-	return v.read[oid]
+	return v.read[oid], 0
 }
 
 // widened are the columns that rows have shown to be nullable since g was given,

@@ -42,6 +42,8 @@ func TestRowsKeepTheFactsOfTheirTime(t *testing.T) {
 			[]string{"c t 1 one 1 | " + then, "c t 2 two 2 | a int4!=1*, b text='x'::text, c int4!*, key (c a)"}},
 		{"NOT NULL set", "CREATE TABLE t (a int PRIMARY KEY, b text); ", "INSERT INTO t VALUES (1, 'one'); ALTER TABLE t ALTER b SET NOT NULL; INSERT INTO t VALUES (2, 'two')",
 			[]string{"c t 1 one | a int4!*, b text, key (a)", "c t 2 two | a int4!*, b text!, key (a)"}},
+		{"NOT NULL set before the first row", "CREATE TABLE t (a int PRIMARY KEY, b text); ", "ALTER TABLE t ALTER b SET NOT NULL; INSERT INTO t VALUES (2, 'two')",
+			[]string{"c t 2 two | a int4!*, b text!, key (a)"}},
 		{"column added with a default", create, row1 + "ALTER TABLE t ADD d int NOT NULL DEFAULT 7; INSERT INTO t VALUES (2, 'two', 2)",
 			[]string{"c t 1 one 1 | " + then, "c t 2 two 2 7 | a int4!=1*, b text!='x'::text, c int4!*, d int4!=7, key (c a)"}},
 		{"column added whose default is not known for certain", create, row1 + "ALTER TABLE t ADD d int NOT NULL DEFAULT 7; " + row2 + "ALTER TABLE t ADD e int",
