@@ -44,13 +44,12 @@ func driverType(c *cdc.Column) string {
 // unlimited is the length of what has no bound of its own.
 const unlimited = 1<<31 - 1
 
-// variableLength is the driver's length of a numeric without precision, where it
-// does not stand in the column itself.
+// variableLength is the driver's length of a numeric without precision. (Debezium
+// has it in streamed records; in a snapshot's it asks in another way and gets 0.)
 const variableLength = 131089
 
 // extent is the length and the scale; -1 where the driver tells none.
 func extent(t *cdc.Type, modifier int32) (length, scale int) {
-	outer := t
 	for t.Kind == cdc.KindDomain && t.Base != nil || t.Kind == cdc.KindArray && t.Elem != nil {
 		if t.Kind == cdc.KindArray && t.Elem.Kind == cdc.KindDomain {
 			return unlimited, 0
@@ -85,13 +84,10 @@ func extent(t *cdc.Type, modifier int32) (length, scale int) {
 	case "float8":
 		return 17, 17
 	case "numeric":
-		switch {
-		case modifier >= 4:
+		if modifier >= 4 {
 			return int(modifier-4) >> 16 & 0xffff, int(modifier-4) & 0x7ff
-		case outer != t:
-			return variableLength, 0
 		}
-		return 0, -1
+		return variableLength, 0
 	case "bpchar", "varchar":
 		if modifier >= 4 {
 			return int(modifier - 4), 0
