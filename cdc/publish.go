@@ -154,7 +154,7 @@ func (r *Relay) encode(ctx context.Context, rt *route, pos Position, read int64,
 		if err == nil {
 			r.open.records += len(b.Records) - records
 			r.meta.settle(&rt.counter)
-			if rt.shape.removes(rt.source) {
+			if rt.shape.removes() {
 				rt.tally.column++
 			}
 			return rt, nil

@@ -15,6 +15,7 @@ type shape struct {
 	// debezium masks values that an old row does not carry like NULL: its asterisks
 	// stand there too.
 	debezium      bool
+	removed       bool // columns are left out
 	before, after scratch
 }
 
@@ -39,7 +40,11 @@ func newShape(t *Table, rules Rules, debezium bool) (*shape, *Table, error) {
 	for i := range t.Columns {
 		c := t.Columns[i]
 		if rules.Keep != nil && !rules.Keep(c.Name) {
-			continue
+			s.removed = true
+			if !debezium || !inKey(t, i, rules.Key) {
+				continue
+			}
+			c.KeyOnly = true
 		}
 		var m *Mask
 		if rules.Mask != nil {
@@ -64,10 +69,18 @@ func newShape(t *Table, rules Rules, debezium bool) (*shape, *Table, error) {
 	if !masked {
 		s.masks = nil
 	}
-	if !masked && len(out.Columns) == len(t.Columns) {
+	if !masked && !s.removed {
 		s = nil
 	}
 	return s, &out, nil
+}
+
+// inKey tells whether column i is in the record key, which may be a configured one.
+func inKey(t *Table, i int, configured []string) bool {
+	if configured == nil {
+		return t.IsKey(i)
+	}
+	return slices.Contains(configured, t.Columns[i].Name)
 }
 
 // shapedKey finds the columns of the record key among those that are left.
@@ -114,8 +127,8 @@ func withoutLabels(t *Type) *Type {
 	return &n
 }
 
-// removes tells whether columns are left out.
-func (s *shape) removes(source *Table) bool { return s != nil && len(s.columns) < len(source.Columns) }
+// removes tells whether columns are left out of the value.
+func (s *shape) removes() bool { return s != nil && s.removed }
 
 // apply shapes a row into its scratch memory.
 func (s *shape) apply(to *scratch, source *Table, row []Value) []Value {

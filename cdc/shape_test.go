@@ -183,6 +183,29 @@ func TestRulesThatDoNotFitStop(t *testing.T) {
 	}
 }
 
+// TestAKeyKeepsAColumnThatIsLeftOut where Debezium's form is asked for.
+func TestAKeyKeepsAColumnThatIsLeftOut(t *testing.T) {
+	t.Parallel()
+	w := newWorld(people(IdentityDefault))
+	var published *Table
+	w.encoder.compile = func(t *Table) { published = t }
+	w.config.Debezium = true
+	w.config.Rules = rules(Rules{Keep: without("id", "mail")})
+	w.server.transaction(insert(1, "1", "ada", "x", "a@b"))
+	if got := w.run(t); len(got) != 1 || strings.TrimSpace(strings.TrimPrefix(got[0].key, "key")) != "1;" {
+		t.Errorf("records %v: want the key 1", got)
+	}
+	var columns []string
+	for i := range published.Columns {
+		if c := &published.Columns[i]; !c.KeyOnly {
+			columns = append(columns, c.Name)
+		}
+	}
+	if !slices.Equal(columns, []string{"name", "secret"}) || w.sums.filtered["column"] != 1 {
+		t.Errorf("values have %q, and %d rows lost columns; want name and secret, and 1", columns, w.sums.filtered["column"])
+	}
+}
+
 func TestAMaskedEnumHasNoLabels(t *testing.T) {
 	t.Parallel()
 	table := people(IdentityDefault)

@@ -55,6 +55,9 @@ type Column struct {
 	// Params are entries of connect.parameters that a transform asks for: masked,
 	// truncateLength.
 	Params []Param `json:",omitempty"`
+	// KeyOnly is true for a column that rules leave out of the value and that the
+	// record key keeps, as Debezium's column.exclude.list does.
+	KeyOnly bool `json:",omitempty"`
 	// Replicated is true when the column is part of the replica identity, as the
 	// relation message flags it (under FULL every column is).
 	Replicated bool

@@ -49,7 +49,7 @@ func AppendUnavailable(dst []byte, t *Table, before, after []Value) []byte {
 
 func appendMissing(dst []byte, t *Table, prefix string, row []Value, some bool) ([]byte, bool) {
 	for i := range row {
-		if s := row[i].State; s != Unchanged && s != Absent {
+		if s := row[i].State; s != Unchanged && s != Absent || t.Columns[i].KeyOnly {
 			continue
 		}
 		if some {

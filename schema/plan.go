@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -84,10 +85,12 @@ func compilePlan(s Settings, t *cdc.Table, topic string) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	keys := keyFields(t, fields)
+	fields = slices.DeleteFunc(fields, func(f field) bool { return t.Columns[f.column].KeyOnly })
 	p := &Plan{
 		table:         t,
 		fields:        fields,
-		keys:          keyFields(t, fields),
+		keys:          keys,
 		fallbacks:     fallbacks,
 		nullNonfinite: s.nullsNonfinite(),
 		nullElement:   s.Nonfinite == "null" && !s.Compat,

@@ -395,6 +395,13 @@ func TestKeys(t *testing.T) {
 	if key, err := p.AppendKey(nil, row); err != nil || hex.EncodeToString(key[5:]) != "0200040102" {
 		t.Errorf("absent key column: %x, %v; want its filler", key, err)
 	}
+	only := *table
+	only.Columns = slices.Clone(table.Columns)
+	only.Columns[2].KeyOnly = true
+	p = mustPlan(t, Settings{}, &only, "n.public.t")
+	if key, err := p.AppendKey(nil, row); err != nil || hex.EncodeToString(key[5:]) != "0200040102" || strings.Contains(p.ValueSchema(), `{"name":"a",`) || !strings.Contains(p.KeySchema(), `{"name":"a",`) {
+		t.Errorf("a column of the key alone: %x, %v, key %s, value %s", key, err, p.KeySchema(), p.ValueSchema())
+	}
 	table.Key = nil
 	p = mustPlan(t, Settings{}, table, "n.public.t")
 	if key, err := p.AppendKey(nil, row); err != nil || len(key) != 0 || p.KeySchema() != "" {
