@@ -222,5 +222,6 @@ func (g *seedState) message() unit {
 
 func (g *seedState) truncate(t *table) unit {
 	t.rows = map[int]bool{}
+	g.rewrites(t)
 	return statement("TRUNCATE %s", t.full(g))
 }

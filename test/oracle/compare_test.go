@@ -15,6 +15,7 @@ type disparity struct {
 	part         string  // record, key, value, key schema, value schema, headers
 	path         string  // of the leaf
 	our, their   string
+	rewritten    bool // of a table whose storage was written anew after both had begun to stream
 }
 
 // comparison collects what differs between the topics of both sides.
@@ -22,8 +23,11 @@ type comparison struct {
 	records int
 	wanted  map[string]int // how often each difference of the table was met
 	failed  []failure
-	topics  map[string]int  // failures by topic
-	seeds   map[uint64]bool // that failed
+	topics  map[string]int // failures by topic
+	// rewritten are the topics of tables that were made while both streamed, and
+	// whose storage was written anew.
+	rewritten map[string]bool
+	seeds     map[uint64]bool // that failed
 }
 
 // failure is one disparity that nobody wants.
@@ -36,7 +40,7 @@ type failure struct {
 const perTopic = 3
 
 func newComparison() *comparison {
-	return &comparison{wanted: map[string]int{}, topics: map[string]int{}, seeds: map[uint64]bool{}}
+	return &comparison{wanted: map[string]int{}, topics: map[string]int{}, rewritten: map[string]bool{}, seeds: map[uint64]bool{}}
 }
 
 // add takes over what another comparison found.
@@ -79,7 +83,7 @@ func (c *comparison) topic(name string, ours, theirs []*record) {
 			c.pair(name, i, j, o, t)
 			i, j = i+1, j+1
 		case o != nil && (t == nil || follows(ours[i+1:], t)):
-			c.judge(name, i, j, &disparity{ours: o, part: "record", our: brief(o), their: "nothing"})
+			c.judge(name, i, j, &disparity{ours: o, part: "record", our: brief(o), their: "nothing", rewritten: c.rewritten[name]})
 			i++
 		default:
 			c.judge(name, i, j, &disparity{theirs: t, part: "record", our: "nothing", their: brief(t)})

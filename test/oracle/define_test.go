@@ -35,7 +35,16 @@ func (g *seedState) definition(t *table) []unit {
 	case n < 94:
 		return g.addLabel()
 	}
-	return g.create()
+	units := g.create()
+	g.tables[len(g.tables)-1].late = true
+	return units
+}
+
+// rewrites notes that a table's storage is written anew.
+func (g *seedState) rewrites(t *table) {
+	if name := t.full(g); t.late && !slices.Contains(g.s.rewritten, name) {
+		g.s.rewritten = append(g.s.rewritten, name)
+	}
 }
 
 // others are the columns of a table that may be redefined.
@@ -97,6 +106,7 @@ func (g *seedState) alterType(t *table) []unit {
 		if c.notNull && (k.optional || k.outOfLine && !k.placeholder) {
 			continue
 		}
+		g.rewrites(t)
 		var units []unit
 		if c.def != "" {
 			units = append(units, statement("ALTER TABLE %s ALTER %s DROP DEFAULT", t.full(g), c.id()))

@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -129,4 +130,22 @@ func freeNumeric(d *disparity, at int, ours, theirs string) (string, string, boo
 		return "", "", false
 	}
 	return ours[:start] + ours[start+len(known):], theirs[:start] + theirs[start+len(unknown):], true
+}
+
+var sourceParams = regexp.MustCompile(`^"connect\.parameters":\{("__debezium\.source\.column\.[a-z]+":"[^"]*",?)+\}`)
+
+// hashedField takes it that Debezium tells the source type of a column in whose
+// place ours has a hash.
+func hashedField(_ *disparity, at int, ours, theirs string) (string, string, bool) {
+	const masked = `"connect.parameters":{"masked":"true"}`
+	start := strings.LastIndex(ours[:at], `"connect.parameters":{`)
+	if start < 0 || !strings.HasPrefix(ours[start:], masked) {
+		return "", "", false
+	}
+	name := strings.LastIndex(ours[:start], `"name":"`)
+	told := sourceParams.FindString(theirs[start:])
+	if name < 0 || told == "" || !hashedName.MatchString("."+ours[name+len(`"name":"`):start]) {
+		return "", "", false
+	}
+	return ours[:start] + ours[start+len(masked):], theirs[:start] + theirs[start+len(told):], true
 }

@@ -15,6 +15,9 @@ type scenario struct {
 	setup []unit
 	// phases follow each other when both have published all of the one before.
 	phases [][]unit
+	// rewritten are tables that a phase makes, and whose storage is then written
+	// anew: schema.table.
+	rewritten []string
 }
 
 // unit is what is sent to the server at once: one transaction in several

@@ -89,6 +89,11 @@ func (s *session) compare() *comparison {
 		s.t.Fatalf("read the relay's topics: %v", err)
 	}
 	c := newComparison()
+	for _, sc := range s.scenarios {
+		for _, t := range sc.rewritten {
+			c.rewritten[s.name+"."+t] = true
+		}
+	}
 	for _, topic := range topics(ours, theirs) {
 		c.topic(topic, ours[topic], theirs[topic])
 	}

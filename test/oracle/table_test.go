@@ -30,6 +30,7 @@ type table struct {
 	// Debezium read the table's columns again, generated ones included, and then
 	// takes the values behind it for those of other columns; so there are none.
 	generated bool
+	late      bool // made by a phase
 }
 
 type column struct {
