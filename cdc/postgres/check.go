@@ -193,6 +193,11 @@ func (k *checker) slot(ctx context.Context) error {
 }
 
 func (k *checker) missingSlot() {
+	if k.config.Adopt {
+		k.add(cdc.LevelError, "slot", fmt.Sprintf("slot %q, which is to be taken over (postgres.slot.adopt), does not exist", k.config.Slot),
+			"name the connector's slot (slot.name) in postgres.slot.name, or set postgres.slot.adopt: false, to begin with a snapshot")
+		return
+	}
 	if k.options.CreateSlot {
 		k.add(cdc.LevelInfo, "slot", fmt.Sprintf("slot %q does not exist; relay run makes it", k.config.Slot), "")
 		return

@@ -65,3 +65,10 @@ func TestCheckFindsTheTablesAsTheyArePublished(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckMissesTheSlotThatIsToBeTakenOver: the relay makes none in its place.
+func TestCheckMissesTheSlotThatIsToBeTakenOver(t *testing.T) {
+	t.Parallel()
+	l := prepareLive(t, pgtest.NewDatabase(t), "CREATE TABLE t (id int PRIMARY KEY)", adopting("live"))
+	wantFinding(t, l.config, "error slot", "does not exist", "slot.name")
+}

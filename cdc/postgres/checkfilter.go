@@ -153,7 +153,7 @@ func (k *checker) outside(t *cdc.Table) []string {
 	}
 	if k.config.Rules != nil {
 		if key := k.config.Rules(t).Key; key != nil {
-			names = key
+			names = slices.Clone(key)
 		}
 	}
 	return slices.DeleteFunc(names, func(name string) bool {
