@@ -268,6 +268,9 @@ func (s *launch) goOn(ctx context.Context, p Progress) error {
 		return err
 	}
 	defer rows.Close()
+	if err := s.whole(ctx, &p); err != nil { // some may have been made in the meantime
+		return err
+	}
 	s.State("snapshot", "")
 	return s.relay.Snapshot(ctx, rows, s.rem.Done, s.Report)
 }
@@ -275,7 +278,6 @@ func (s *launch) goOn(ctx context.Context, p Progress) error {
 // unread begins a snapshot when the publication has tables that nobody has read
 // yet: they were added to it, by us or by hand, or made anew. Their rows get the
 // position where the stream goes on, so every change that it brings passes them.
-// Tables that the stream brings whole count as read.
 func (s *launch) unread(ctx context.Context, p *Progress) error {
 	if !s.Snapshot || p.Snapshot != nil {
 		return nil
@@ -284,6 +286,21 @@ func (s *launch) unread(ctx context.Context, p *Progress) error {
 	if err != nil {
 		return err
 	}
+	if err := s.whole(ctx, p); err != nil {
+		return err
+	}
+	done := s.rem.Done
+	for name, oid := range tables {
+		if !done[name].read(oid, p.SnapshotEpoch) {
+			p.Snapshot = &SnapshotRun{At: p.Confirmed}
+			return nil
+		}
+	}
+	return nil
+}
+
+// whole notes that the tables count as read that the stream brings whole.
+func (s *launch) whole(ctx context.Context, p *Progress) error {
 	whole, err := s.Database.Whole(ctx, p.Since)
 	if err != nil {
 		return err
@@ -302,12 +319,6 @@ func (s *launch) unread(ctx context.Context, p *Progress) error {
 			return err
 		}
 		done[name], s.relay.open.noted = c, true
-	}
-	for name, oid := range tables {
-		if !done[name].read(oid, p.SnapshotEpoch) {
-			p.Snapshot = &SnapshotRun{At: p.Confirmed}
-			return nil
-		}
 	}
 	return nil
 }

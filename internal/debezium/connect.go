@@ -27,9 +27,9 @@ func connectOptions() []option {
 		{name: "offsets.storage.topic", fate: unneeded, text: "The relay's progress is in tailrace.<name>.progress."},
 		{name: "producer.override.bootstrap.servers", fate: mapped, key: "kafka.brokers", open: true, text: "The brokers.", read: handledLater},
 		{name: "producer.override.compression.type", fate: mapped, key: "kafka.compression", text: "The same names.", read: same("kafka.compression", "none", "gzip", "snappy", "lz4", "zstd")},
-		{name: "producer.override.max.request.size", fate: mapped, key: "max_row", text: "Where it is above 8 MiB, the default of max_row.", read: func(d *draft, s setting) {
-			if n, ok := d.number(s); ok && n > 8<<20 {
-				d.plain("max_row", strings.TrimSpace(s.value)+"B")
+		{name: "producer.override.max.request.size", fate: mapped, key: "max_row", text: "Less 64 KiB for what a record has beside its row.", read: func(d *draft, s setting) {
+			if n, ok := d.number(s); ok {
+				d.request = n
 			}
 		}},
 		{name: "producer.override.partitioner.class", fate: absent, key: "kafka.partitioner", fine: []string{"org.apache.kafka.clients.producer.internals.defaultpartitioner"},

@@ -26,6 +26,7 @@ type draft struct {
 
 	filters filters
 	masks   []maskRule
+	request int64 // bytes that the connector's producer sends at most
 
 	caseless []string // options with names in which case does not matter
 }
@@ -38,7 +39,7 @@ type placed struct {
 }
 
 func newDraft(config map[string]string) *draft {
-	d := &draft{config: config, doc: &node{}}
+	d := &draft{config: config, doc: &node{}, request: defaultRequest}
 	for _, path := range strings.Fields(`name
 		postgres.url postgres.slot.name postgres.slot.adopt postgres.slot.failover postgres.publication.name postgres.publication.create postgres.publication.via_root
 		tables.include tables.exclude tables.skip tables.overrides

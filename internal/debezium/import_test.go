@@ -80,7 +80,8 @@ func TestOptionsBecomeKeys(t *testing.T) {
 		{nil, "name: shop\npostgres:\n  url: postgres://dbz@db/inventory\n  slot:\n    name: debezium\n    adopt: true\n  publication:\n    name: dbz_publication\n    create: true\n"},
 		{nil, "tables:\n  exclude: ['*.spatial_ref_sys']\n"},
 		{nil, "  topics:\n    partitions: 1\n  partitioner: debezium\n"},
-		{nil, "delivery: exactly_once\nsnapshot:\n  mode: initial\nformat:\n  compat: debezium\n  names: avro\n  nonfinite: 'null'\n  unknown: drop\n"},
+		{nil, "delivery: exactly_once\n"},
+		{nil, "snapshot:\n  mode: initial\nformat:\n  compat: debezium\n  names: avro\n  nonfinite: 'null'\n  unknown: drop\n"},
 		{[]string{"database.port", "5433", "database.password", "hunter2", "database.sslmode", "VERIFY-full", "database.sslrootcert", "/etc/ca b.pem"},
 			"url: postgres://dbz:${DATABASE_PASSWORD}@db:5433/inventory?sslmode=verify-full&sslrootcert=/etc/ca+b.pem\n"},
 		{[]string{"database.user", "a@b", "database.dbname", "x/y z", "database.hostname", "::1", "database.port", "1"}, "url: 'postgres://a%40b@[::1]:1/x%2Fy%20z'\n"},
@@ -141,7 +142,9 @@ func TestOptionsBecomeKeys(t *testing.T) {
 			"kafka:\n  brokers: ['k1:9093', 'k2:9093']\n  tls:\n    enabled: true\n  sasl:\n    mechanism: PLAIN\n    username: 'al ice'\n    password_file: ${KAFKA_PASSWORD_FILE}\n"},
 		{[]string{"topic.creation.default.partitions", "12", "topic.creation.default.replication.factor", "3", "topic.creation.default.cleanup.policy", "compact", "producer.override.compression.type", "zstd", "producer.override.max.request.size", "20000000"},
 			"  topics:\n    partitions: 12\n    replication_factor: 3\n    config:\n      cleanup.policy: compact\n  compression: zstd\n"},
-		{[]string{"producer.override.max.request.size", "20000000"}, "max_row: 20000000B\n"},
+		{[]string{"producer.override.max.request.size", "20000000"}, "max_row: 19934464B\n"},
+		{nil, "max_row: 960KiB\n"},
+		{[]string{"producer.override.max.request.size", "20000000", "topic.creation.default.max.message.bytes", "2097152"}, "max_row: 1984KiB\n"},
 	} {
 		text, r := imported(t, c.pairs...)
 		if !strings.Contains(text, c.want) {

@@ -2,6 +2,7 @@ package debezium
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -17,7 +18,31 @@ func (d *draft) finishKafka() {
 	partitioner := d.key("kafka.partitioner")
 	partitioner.value = "debezium"
 	partitioner.say("The partition that the connector's producer would choose, so that no row moves. For new topics key_body is better: a new schema of the key does not move its rows.")
+	d.maxRow()
 	d.registry()
+}
+
+const (
+	defaultRequest = 1 << 20  // max.request.size of Kafka's producer
+	besideRow      = 64 << 10 // that a topic must take beside a row of max_row
+)
+
+// maxRow is the greatest row that fits the topics that the connector has made:
+// beyond it, the connector's task ended.
+func (d *draft) maxRow() {
+	most := d.request
+	if n, err := strconv.ParseInt(strings.TrimSpace(d.config["topic.creation.default.max.message.bytes"]), 10, 64); err == nil {
+		most = min(most, n)
+	}
+	if most <= 2*besideRow {
+		return // the check of the topics says so
+	}
+	unit, name := int64(1), "B"
+	if most%1024 == 0 {
+		unit, name = 1024, "KiB"
+	}
+	d.plain("max_row", strconv.FormatInt((most-besideRow)/unit, 10)+name)
+	d.key("max_row").say("What fits the topics that the connector has made; its task ended beyond that. For more, raise max.message.bytes of these topics to max_row and 64 KiB.")
 }
 
 func (d *draft) brokers() {

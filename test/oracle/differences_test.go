@@ -163,6 +163,11 @@ func wantedDifferences() []*wanted {
 			golden:   []string{"identity_using_index", "custom_key"},
 		},
 		{
+			kind: "Key columns that `column.exclude.list` names", letter: "b",
+			debezium: "The key has null, a zero or an empty text in the column's place; at some rows the task ends.",
+			ours:     "The key keeps the column, the value does not have it.",
+		},
+		{
 			kind: "Arrays of more than one dimension", letter: "b",
 			debezium: "Nulls, or the names of Java objects, in place of the inner arrays.",
 			ours:     "The text of each inner array.",

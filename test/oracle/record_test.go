@@ -16,10 +16,11 @@ import (
 
 // record is one record of a topic, decoded.
 type record struct {
-	topic   string
-	key     *datum // nil: null
-	value   *datum
-	headers []leaf // name and text
+	topic     string
+	partition int32
+	key       *datum // nil: null
+	value     *datum
+	headers   []leaf // name and text
 }
 
 // datum is a key or a value.
@@ -70,7 +71,8 @@ func newReader(kafka, registry string) *reader {
 	return &reader{kafka: kafka, registry: registry, texts: map[uint32]string{}, types: map[uint32]*avroType{}}
 }
 
-// read gives all committed records of the topics that keep accepts, by topic.
+// read gives all committed records of the topics that keep accepts, by topic, those
+// of one partition in their order.
 func (r *reader) read(ctx context.Context, keep func(topic string) bool) (map[string][]*record, error) {
 	found := map[string][]*record{}
 	client, err := kgo.NewClient(kgo.SeedBrokers(r.kafka))
@@ -83,11 +85,18 @@ func (r *reader) read(ctx context.Context, keep func(topic string) bool) (map[st
 		return nil, err
 	}
 	want := map[string]map[int32]kgo.Offset{}
-	open := map[string]int64{}
+	type place struct {
+		topic     string
+		partition int32
+	}
+	open := map[place]int64{}
 	ends.Each(func(o kadm.ListedOffset) {
 		if keep(o.Topic) && o.Offset > 0 {
-			want[o.Topic] = map[int32]kgo.Offset{o.Partition: kgo.NewOffset().AtStart()}
-			open[o.Topic] = o.Offset
+			if want[o.Topic] == nil {
+				want[o.Topic] = map[int32]kgo.Offset{}
+			}
+			want[o.Topic][o.Partition] = kgo.NewOffset().AtStart()
+			open[place{o.Topic, o.Partition}] = o.Offset
 		}
 	})
 	if len(want) == 0 {
@@ -105,8 +114,8 @@ func (r *reader) read(ctx context.Context, keep func(topic string) bool) (map[st
 		}
 		var bad error
 		fetches.EachRecord(func(k *kgo.Record) {
-			if k.Offset+1 >= open[k.Topic] {
-				delete(open, k.Topic)
+			if at := (place{k.Topic, k.Partition}); k.Offset+1 >= open[at] {
+				delete(open, at)
 			}
 			if k.Attrs.IsControl() || bad != nil {
 				return
@@ -125,7 +134,7 @@ func (r *reader) read(ctx context.Context, keep func(topic string) bool) (map[st
 }
 
 func (r *reader) decode(ctx context.Context, k *kgo.Record) (*record, error) {
-	rec := &record{topic: k.Topic}
+	rec := &record{topic: k.Topic, partition: k.Partition}
 	for _, h := range k.Headers {
 		rec.headers = append(rec.headers, leaf{h.Key, string(h.Value)})
 	}

@@ -11,12 +11,10 @@ import (
 	"github.com/tailrace/tailrace/test/program"
 )
 
-// relayConfig makes relay.yaml of the connector's configuration by relay import,
-// and puts in what belongs to this side: its slot, broker and registry.
-func (s *session) relayConfig(listen string) string {
+// relayConfig makes relay.yaml of a connector's configuration by relay import, and
+// puts in what belongs to this side. Each change is a text and what replaces it.
+func (s *session) relayConfig(config map[string]string, listen string, changes ...[2]string) string {
 	s.t.Helper()
-	config := s.connector()
-	config["slot.name"] += "_relay"
 	text, err := json.Marshal(map[string]any{"name": s.name, "config": config})
 	if err != nil {
 		s.t.Fatal(err)
@@ -32,11 +30,7 @@ func (s *session) relayConfig(listen string) string {
 		s.t.Fatalf("relay import: %v\n%s", err, log.String())
 	}
 	yaml := out.String()
-	for _, change := range [][2]string{
-		{"adopt: true", "adopt: false"},
-		{"\nkafka:\n", "\nkafka:\n  single_broker: true\n"},
-		{s.w.schemas.URL(), s.w.relayRegistry.URL()},
-	} {
+	for _, change := range append(changes, [2]string{"\nkafka:\n", "\nkafka:\n  single_broker: true\n"}) {
 		if strings.Count(yaml, change[0]) != 1 {
 			s.t.Fatalf("relay import wrote %q not once:\n%s", change[0], yaml)
 		}
@@ -54,13 +48,18 @@ func (s *session) relayConfig(listen string) string {
 // startRelay returns when the relay streams. It is stopped with the test.
 func (s *session) startRelay() {
 	s.t.Helper()
-	listen := program.FreeAddress(s.t)
-	config := s.relayConfig(listen)
-	s.runRelay = func() *program.Process {
-		return s.w.relay.Run(s.t, config, listen, filepath.Join(s.w.dir, s.name+".log"),
-			"DATABASE_PASSWORD="+s.conn.Config().Password, "KAFKA_BROKERS="+s.w.relayBroker.Addr())
-	}
+	listen, config := program.FreeAddress(s.t), s.connector()
+	config["slot.name"] += "_relay"
+	file := s.relayConfig(config, listen, [2]string{"adopt: true", "adopt: false"}, [2]string{s.w.schemas.URL(), s.w.relayRegistry.URL()})
+	s.runRelay = func() *program.Process { return s.runOn(s.w.relayBroker.Addr(), file, listen) }
 	s.relay = s.runRelay()
+}
+
+// runOn runs the relay on a broker.
+func (s *session) runOn(kafka, config, listen string) *program.Process {
+	s.t.Helper()
+	return s.w.relay.Run(s.t, config, listen, filepath.Join(s.w.dir, s.name+".log"),
+		"DATABASE_PASSWORD="+s.conn.Config().Password, "KAFKA_BROKERS="+kafka)
 }
 
 func (s *session) restartRelay() {

@@ -104,18 +104,23 @@ func someOf(a, b []string) bool {
 	return true
 }
 
+// generatedColumn is the field of a generated column, with the comma that a list
+// has beside it.
+var generatedColumn = regexp.MustCompile(`\{"name":"gen_int4","type":\["null",(?:"int"|\{"type":"int","connect\.parameters":\{[^}]*\}\})\],"default":null\},?`)
+
 // generatedField takes it that a snapshot's schema has a generated column in
 // Debezium's only.
 func generatedField(d *disparity, at int, ours, theirs string) (string, string, bool) {
-	const field = `{"name":"gen_int4","type":["null","int"],"default":null}`
 	if !d.theirs.snapshot() {
 		return "", "", false
 	}
-	for _, text := range []string{field + ",", "," + field} {
-		for start := max(0, at-len(text)); start <= at; start++ {
-			if strings.HasPrefix(theirs[start:], text) {
-				return ours, theirs[:start] + theirs[start+len(text):], true
-			}
+	for _, m := range generatedColumn.FindAllStringIndex(theirs, -1) {
+		start, end := m[0], m[1]
+		if !strings.HasSuffix(theirs[start:end], ",") { // the last of its list
+			start--
+		}
+		if start <= at && at < end {
+			return ours, theirs[:start] + theirs[end:], true
 		}
 	}
 	return "", "", false

@@ -192,17 +192,22 @@ func (s *session) connector() map[string]string {
 }
 
 // startDebezium returns when Debezium has made its slot: what is committed from
-// then on is streamed.
+// then on is streamed. It ends with the test.
 func (s *session) startDebezium() {
 	s.t.Helper()
-	if err := s.w.connect.Create(s.t.Context(), s.name, s.connector()); err != nil {
-		s.t.Fatal(err)
-	}
+	s.createDebezium()
 	s.t.Cleanup(func() {
 		if err := s.w.connect.Delete(context.Background(), s.name); err != nil {
 			s.t.Error(err)
 		}
 	})
+}
+
+func (s *session) createDebezium() {
+	s.t.Helper()
+	if err := s.w.connect.Create(s.t.Context(), s.name, s.connector()); err != nil {
+		s.t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	for {

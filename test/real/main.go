@@ -127,6 +127,8 @@ func run(ctx context.Context, o options) (err error) {
 	})
 	r.postgis()
 	s.stopShared() // what follows has its own, and memory is short
+	r.bare("takeover from Debezium", []string{fmt.Sprintf("TAILRACE_SEED=%d", o.seed)},
+		[]string{"go", "test", "./test/oracle", "-count=1", "-timeout=20m", "-v", "-run", "^TestRelayTakesOverFromDebezium$"})
 	r.oracle(o, "oracle")
 	r.oracle(o, "oracle with PostGIS")
 	return r.verdict()
