@@ -2,8 +2,10 @@ package processors
 
 import (
 	"context"
-	"sync"
 	"time"
+
+	"github.com/failsafe-go/failsafe-go/circuitbreaker"
+	"github.com/failsafe-go/failsafe-go/ratelimiter"
 )
 
 // CircuitConfig says when the circuit to the sink opens: when at least this
@@ -30,97 +32,86 @@ var circuitStates = [...]string{"closed", "half_open", "open"}
 // them asks the sink; then one of them tries, and its success closes it for
 // all. Safe for concurrent use.
 type circuit struct {
-	config CircuitConfig
-
-	mu     sync.Mutex // guards the following
-	writes []write    // of the window, oldest first
-	state  int
-	until  time.Time // open: when the next try may be made
-	trying bool      // half open: somebody tries
+	breaker circuitbreaker.CircuitBreaker[any]
 }
 
-type write struct {
-	at     time.Time
-	failed bool
+func newCircuit(c CircuitConfig) *circuit {
+	return &circuit{breaker: circuitbreaker.NewBuilder[any]().
+		WithFailureRateThreshold(c.Failures, minWrites, c.Window).
+		WithSuccessThreshold(1).
+		WithDelay(c.Open).
+		Build()}
 }
 
-// maxWrites bounds what a window remembers.
-const maxWrites = 1024
-
-func newCircuit(c CircuitConfig) *circuit { return &circuit{config: c} }
+// askAgain is how long to wait for what another owner's try will show.
+const askAgain = 50 * time.Millisecond
 
 // enter waits until a write may be tried. Each nil is followed by one leave.
 func (c *circuit) enter(ctx context.Context) error {
-	for {
-		wait := c.admit(time.Now())
+	for !c.breaker.TryAcquirePermit() {
+		wait := c.breaker.RemainingDelay()
 		if wait <= 0 {
-			return nil
+			wait = askAgain
 		}
 		if err := sleep(ctx, wait); err != nil {
 			return err
 		}
 	}
-}
-
-// admit is zero when a write may be tried, else how long to wait.
-func (c *circuit) admit(now time.Time) time.Duration {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.state == circuitOpen && !now.Before(c.until) {
-		c.state = circuitHalfOpen
-	}
-	switch {
-	case c.state == circuitOpen:
-		return c.until.Sub(now)
-	case c.state == circuitHalfOpen && c.trying:
-		return 50 * time.Millisecond
-	case c.state == circuitHalfOpen:
-		c.trying = true
-	}
-	return 0
+	return nil
 }
 
 // leave reports what became of a write: failed is for what the sink would
 // answer to another record as well.
 func (c *circuit) leave(failed bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	if c.state == circuitHalfOpen {
-		c.trying = false
-		if failed {
-			c.open(now)
-		} else {
-			c.state, c.writes = circuitClosed, nil
-		}
-		return
+	if failed {
+		c.breaker.RecordFailure()
+	} else {
+		c.breaker.RecordSuccess()
 	}
-	c.writes = append(c.writes, write{now, failed})
-	drop := 0
-	for drop < len(c.writes) && (now.Sub(c.writes[drop].at) > c.config.Window || len(c.writes)-drop > maxWrites) {
-		drop++
-	}
-	c.writes = append(c.writes[:0], c.writes[drop:]...)
-	failures := 0
-	for _, w := range c.writes {
-		if w.failed {
-			failures++
-		}
-	}
-	if failed && c.state == circuitClosed && len(c.writes) >= minWrites && float64(failures) >= c.config.Failures*float64(len(c.writes)) {
-		c.open(now)
-	}
-}
-
-func (c *circuit) open(now time.Time) {
-	c.state, c.until, c.writes = circuitOpen, now.Add(c.config.Open), nil
 }
 
 // current is the state, for metric and status.
 func (c *circuit) current() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state
+	switch c.breaker.State() {
+	case circuitbreaker.OpenState:
+		return circuitOpen
+	case circuitbreaker.HalfOpenState:
+		return circuitHalfOpen
+	}
+	return circuitClosed
+}
+
+// limiter bounds the records per second of all partitions together. Safe for
+// concurrent use.
+type limiter struct {
+	rate  int                          // 0: no bound
+	limit ratelimiter.RateLimiter[any] // nil without a bound
+}
+
+func newLimiter(rate int) *limiter {
+	l := &limiter{rate: rate}
+	if rate > 0 {
+		l.limit = ratelimiter.NewSmooth[any](uint(rate), time.Second)
+	}
+	return l
+}
+
+// rows is how many of a batch's rows may be taken at once: a tenth of a second's,
+// so that a low rate flows and does not come in bursts.
+func (l *limiter) rows(batch int) int {
+	if l.limit == nil {
+		return batch
+	}
+	return min(batch, max(1, l.rate/10))
+}
+
+// reserve is how long to wait before n records may be processed. They count as
+// processed.
+func (l *limiter) reserve(n int) time.Duration {
+	if l.limit == nil || n == 0 {
+		return 0
+	}
+	return l.limit.ReservePermits(uint(n))
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

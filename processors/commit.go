@@ -26,7 +26,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/tailrace/tailrace/kafka"
@@ -52,8 +51,9 @@ func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries atte
 		return nil
 	}
 	for {
-		if err := systemic(items); err != nil {
-			return err
+		judged := o.faults.judge(o.tp.Topic, o.parked, items)
+		if judged.err != nil {
+			return judged.err
 		}
 		p := o.plan(items, next, tries)
 		result, err := o.write(ctx, p.batch)
@@ -73,6 +73,7 @@ func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries atte
 			return err
 		}
 		o.committed(p, result)
+		o.faults.note(o.tp.Topic, judged)
 		return p.stop
 	}
 }
@@ -160,60 +161,5 @@ func (o *owner) settle(ctx context.Context) error {
 		return err
 	}
 	o.expect = b.Next
-	return nil
-}
-
-// minSystemic is how many records a batch has at least, and minSystemicRows how
-// many rows must have failed, before their share counts.
-const (
-	minSystemic     = 20
-	minSystemicRows = 10
-)
-
-// systemic is an error when more than half of the rows of a batch fail in the
-// same way: then the records are not to blame, and none of them goes to the
-// dead-letter topic. A missing base is always the record's own matter.
-func systemic(items []item) error {
-	if !slices.ContainsFunc(items, func(it item) bool { return it.fault != nil }) {
-		return nil
-	}
-	rows := map[[32]byte]bool{}
-	failed := map[sinks.Class]map[[32]byte]bool{}
-	records := 0
-	var example *item
-	for i := range items {
-		it := &items[i]
-		if it.filtered {
-			continue
-		}
-		records++
-		key := [32]byte{byte(i), byte(i >> 8), byte(i >> 16)} // without key, each is a row of its own
-		if it.keyed {
-			key = it.row()
-		}
-		rows[key] = true
-		if it.fault == nil || it.fault.Class == sinks.ClassMissingBase {
-			continue
-		}
-		if failed[it.fault.Class] == nil {
-			failed[it.fault.Class] = map[[32]byte]bool{}
-		}
-		failed[it.fault.Class][key] = true
-	}
-	for class, keys := range failed {
-		if records < minSystemic || len(keys) < minSystemicRows || 2*len(keys) <= len(rows) {
-			continue
-		}
-		for i := range items {
-			if f := items[i].fault; f != nil && f.Class == class {
-				example = &items[i]
-				break
-			}
-		}
-		return &sinks.SystemicError{
-			Err:  fmt.Errorf("%d of %d rows of a batch fail with class %s, the first at %s: %w", len(keys), len(rows), class, example.place(), example.fault),
-			Next: "so many are no accident of single records: mend the cause, the batch is tried again; nothing went to the dead-letter topic",
-		}
-	}
 	return nil
 }

@@ -32,9 +32,11 @@ type Config struct {
 	OnPoison Policy
 	Retry    RetryConfig
 	Circuit  CircuitConfig
+	Systemic SystemicConfig
 
 	InFlightBytes int64 // of all partitions: fetched and not committed
 	Parallel      int   // batches at once
+	Rate          int   // records per second of all partitions; 0: no bound
 	BatchRows     int
 	BatchBytes    int
 	DrainTimeout  time.Duration // how long a batch under way may take when a partition is given back
@@ -50,6 +52,7 @@ func DefaultConfig() Config {
 		OnPoison:      PolicyParkKey,
 		Retry:         RetryConfig{Initial: 200 * time.Millisecond, Max: 30 * time.Second},
 		Circuit:       CircuitConfig{Failures: 0.5, Window: 30 * time.Second, Open: 10 * time.Second},
+		Systemic:      SystemicConfig{Rows: 10, Share: 0.5, Window: time.Minute},
 		InFlightBytes: 64 << 20,
 		Parallel:      4,
 		BatchRows:     5000,

@@ -11,7 +11,8 @@
 //	gate.go        what stands before everything else: parked rows, faults
 //	commit.go      how a batch commits; its crash table
 //	retry.go       what is tried again, and after how long
-//	circuit.go     the circuit to the sink
+//	circuit.go     the circuit to the sink, and the rate limit
+//	faults.go      when faults of records are no record's fault
 //	outbox.go      dead letters from the sink to their topic
 //	rehearse.go    a pipeline without a log
 //	status.go      what /status, /readyz and the metrics say

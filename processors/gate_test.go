@@ -3,6 +3,8 @@ package processors
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/kafka"
@@ -85,15 +87,64 @@ func TestSystemicNeedsManyRowsOfOneClass(t *testing.T) {
 		want  bool
 	}{
 		{"all", batch(0, 20, sinks.ClassMapping, 20), true},
-		{"too few records", batch(0, 19, sinks.ClassMapping, 19), false},
+		{"too few rows", batch(0, 9, sinks.ClassMapping, 9), false},
 		{"half", batch(20, 20, sinks.ClassMapping, 20), false},
 		{"more than half", batch(19, 20, sinks.ClassMapping, 20), true},
 		{"one row", batch(0, 50, sinks.ClassMapping, 1), false},
 		{"missing bases", batch(0, 50, sinks.ClassMissingBase, 50), false},
 	} {
 		var s *sinks.SystemicError
-		if got := errors.As(systemic(test.items), &s); got != test.want {
+		if got := errors.As(newFaults(DefaultConfig().Systemic).judge("t", nil, test.items).err, &s); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
 	}
+}
+
+// A sink that refuses everything refuses a trickle one by one.
+func TestSystemicIsSeenOverBatches(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFaults(DefaultConfig().Systemic)
+		n := int64(0)
+		try := func(topic string, class sinks.Class, rows parked) error {
+			n++
+			j := f.judge(topic, rows, []item{testItem(n, byte(n), class, true)})
+			if j.err == nil {
+				f.note(topic, j)
+			}
+			return j.err
+		}
+		for range 15 { // one poison in three is none of the sink's business
+			for _, class := range []sinks.Class{sinks.ClassConstraint, "", ""} {
+				if err := try("a", class, nil); err != nil {
+					t.Fatalf("a third of the rows: %v", err)
+				}
+			}
+		}
+		for i := range 9 {
+			if err := try("b", sinks.ClassConstraint, nil); err != nil {
+				t.Fatalf("row %d of another topic: %v", i, err)
+			}
+		}
+		if !sinks.Systemic(try("b", sinks.ClassConstraint, nil)) {
+			t.Error("the tenth row that fails: not systemic")
+		}
+		if !sinks.Systemic(try("b", sinks.ClassConstraint, nil)) {
+			t.Error("tried again: not systemic any more")
+		}
+		if err := try("b", sinks.ClassMapping, nil); err != nil {
+			t.Errorf("another class: %v", err)
+		}
+		time.Sleep(2 * time.Minute)
+		if err := try("b", sinks.ClassConstraint, nil); err != nil {
+			t.Errorf("long afterwards: %v", err)
+		}
+		for i := range 30 { // rows behind a parked one were not tried
+			it := testItem(int64(100+i), byte(100+i), sinks.ClassConstraint, true)
+			j := f.judge("c", parked{it.row(): {Class: sinks.ClassConstraint}}, []item{it})
+			if f.note("c", j); j.err != nil {
+				t.Fatalf("diverted record %d: %v", i, j.err)
+			}
+		}
+	})
 }

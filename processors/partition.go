@@ -21,6 +21,8 @@ type owner struct {
 	tp      kafka.TopicPartition
 	source  Source
 	circuit *circuit
+	limiter *limiter
+	faults  *faults
 	metrics *metrics
 	slots   chan struct{} // one element per batch that runs, of all partitions
 	topics  func() []string
@@ -91,9 +93,14 @@ func (o *owner) work(ctx context.Context) error {
 			timer.Reset(settleAfter)
 			idle = timer.C
 		}
-		messages, ok := o.queue.take(ctx, idle, o.config.BatchRows, o.config.BatchBytes)
+		messages, ok := o.queue.take(ctx, idle, o.limiter.rows(o.config.BatchRows), o.config.BatchBytes)
 		if !ok {
 			return nil
+		}
+		if wait := o.limiter.reserve(len(messages)); wait > 0 {
+			if err := o.pauseFor(ctx, wait); err != nil {
+				return err
+			}
 		}
 		if err := o.persist(ctx, func(ctx context.Context, tries attempts) error { return o.turn(ctx, messages, tries) }); err != nil {
 			return err

@@ -18,6 +18,8 @@ type Runtime struct {
 	config  Config
 	log     *slog.Logger
 	circuit *circuit
+	limiter *limiter
+	faults  *faults
 	metrics *metrics
 	shapes  *shapes
 	slots   chan struct{}
@@ -38,7 +40,7 @@ type Runtime struct {
 // New makes a Runtime and registers its metrics.
 func New(c Config) *Runtime {
 	r := &Runtime{
-		config: c, log: c.Log, circuit: newCircuit(c.Circuit), shapes: newShapes(), slots: make(chan struct{}, c.Parallel),
+		config: c, log: c.Log, circuit: newCircuit(c.Circuit), limiter: newLimiter(c.Rate), faults: newFaults(c.Systemic), shapes: newShapes(), slots: make(chan struct{}, c.Parallel),
 		owners: map[kafka.TopicPartition]*owner{}, refused: map[kafka.TopicPartition]error{},
 		ends: map[kafka.TopicPartition]int64{}, sent: map[kafka.TopicPartition]int64{},
 	}

@@ -55,7 +55,7 @@ func TestFailureOfMostRowsIsSystemicAndDeadLettersNothing(t *testing.T) {
 	w.publish(records...)
 	p := w.start()
 	until(t, "the partition to retry", func() bool { return p.partitionState() == "retrying" })
-	if s := p.runtime.Status(); !contains(s.LastError, "40 of 40 rows", "ALTER TABLE", "smallint") {
+	if s := p.runtime.Status(); !contains(s.LastError, "40 of the last 40 rows", "ALTER TABLE", "smallint") {
 		t.Errorf("last error: got %q", s.LastError)
 	}
 	w.exec("ALTER TABLE public.items ALTER COLUMN amount TYPE integer")
@@ -63,6 +63,43 @@ func TestFailureOfMostRowsIsSystemicAndDeadLettersNothing(t *testing.T) {
 	p.wantCounters(map[string]int{"applied": 40})
 	if got := w.value("SELECT count(*)::text FROM tailrace.parked"); got != "0" {
 		t.Errorf("parked rows: got %s, want 0", got)
+	}
+}
+
+// A trickle meets the same sink one record at a time: only what comes before it
+// is known as the sink's fault goes to the dead-letter topic.
+func TestATrickleDoesNotFloodTheDeadLetters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.exec(`CREATE TABLE public.items (id integer PRIMARY KEY, name text, note text, amount smallint, _tailrace_gen bigint, _tailrace_pos text COLLATE "C")`)
+	var records []record
+	for i := range 40 {
+		records = append(records, w.put(i+1, i, "n", "x", i))
+	}
+	w.publish(records...)
+	p := w.start(func(s *setup) { s.config.BatchRows = 1 })
+	until(t, "the partition to retry", func() bool { return p.partitionState() == "retrying" })
+	if got := w.offset(0); got != 9 {
+		t.Errorf("offset at which it is systemic: got %d, want 9", got)
+	}
+	w.exec("ALTER TABLE public.items ALTER COLUMN amount TYPE integer")
+	w.reach(0, 40)
+	p.wantCounters(map[string]int{"applied": 31, "dead_lettered": 9})
+}
+
+func TestRateIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	var records []record
+	for i := range 60 {
+		records = append(records, w.put(i+1, i, "n", "x", i))
+	}
+	w.publish(records...)
+	began := time.Now()
+	w.start(func(s *setup) { s.config.Rate = 50 })
+	w.reach(0, 60)
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("60 records at 50 records a second: took %s", took)
 	}
 }
 

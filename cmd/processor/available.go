@@ -12,7 +12,6 @@ func (s *settings) available() error {
 	var missing cli.Missing
 	need := missing.Need
 	need(s.State.Store != "memory", "state.store", s.State.Store)
-	need(s.Limits.Rate != 0, "limits.rate", s.Limits.Rate)
 	_, lsn, _ := parseStart(s.Source.Start)
 	need(lsn, "source.start", s.Source.Start)
 	return errors.Join(missing...)

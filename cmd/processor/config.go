@@ -63,6 +63,7 @@ type errorSettings struct {
 	OnPoison   string             `yaml:"on_poison" default:"park_key" enum:"skip|park_key|stop" doc:"What happens to a record that cannot be applied: it goes to the dead-letter topic, and with park_key so do later changes of its row, in order behind it; or its partition stops."`
 	Retry      retrySettings      `yaml:"retry" doc:"Errors that may pass by themselves, and errors of the whole sink."`
 	Circuit    circuitSettings    `yaml:"circuit" doc:"When the sink is left alone for a while."`
+	Systemic   systemicSettings   `yaml:"systemic" doc:"When faults of records are taken for a fault of the sink: the batch is then tried again, and nothing of it goes to the dead-letter topic."`
 	DeadLetter deadLetterSettings `yaml:"dead_letter" doc:"The dead-letter topic."`
 }
 
@@ -77,6 +78,12 @@ type circuitSettings struct {
 	Failures float64       `yaml:"failures" default:"0.5" min:"0.01" max:"1" doc:"Share of the writes of a window that failed, at which the circuit opens."`
 	Window   time.Duration `yaml:"window" default:"30s" min:"1s" doc:"The window."`
 	Open     time.Duration `yaml:"open" default:"10s" min:"10ms" doc:"How long the sink is then not asked."`
+}
+
+type systemicSettings struct {
+	Rows   int           `yaml:"rows" default:"10" min:"0" max:"100000" unit:"rows" doc:"So many rows of a topic fail in the same way, of the twice as many that were tried last; 0 never takes it for the sink's fault."`
+	Share  float64       `yaml:"share" default:"0.5" min:"0" max:"1" doc:"And they are more than this share of the rows that were tried."`
+	Window time.Duration `yaml:"window" default:"1m" min:"1s" doc:"How long a row counts as tried last."`
 }
 
 type deadLetterSettings struct {
