@@ -42,7 +42,7 @@ type attempts struct {
 // cdc.StopError and sinks.ErrFenced end the owner, others are tried again.
 func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries attempts) error {
 	next := messages[len(messages)-1].Offset + 1
-	items, err := o.transform(ctx, messages, nil)
+	items, err := o.transform(ctx, messages, nil, o.parked)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries atte
 				p.items[r.Index].fault = r.Err
 			}
 			if o.line.stateful() {
-				if items, err = o.transform(ctx, messages, items); err != nil {
+				if items, err = o.transform(ctx, messages, items, o.parked); err != nil {
 					return err
 				}
 			}
@@ -78,9 +78,9 @@ func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries atte
 	}
 }
 
-// transform decodes messages and takes them through the steps. before are the items
-// of the round before, whose faults stay.
-func (o *owner) transform(ctx context.Context, messages []kafka.Message, before []item) ([]item, error) {
+// transform decodes messages and takes them through the steps, but those behind
+// rows. before are the items of the round before, whose faults stay.
+func (o *owner) transform(ctx context.Context, messages []kafka.Message, before []item, rows parked) ([]item, error) {
 	items, err := o.decoder.batch(ctx, messages)
 	if err != nil || o.line == nil {
 		return items, err
@@ -88,7 +88,7 @@ func (o *owner) transform(ctx context.Context, messages []kafka.Message, before 
 	for i := range before {
 		items[i].fault, items[i].extra.step = before[i].fault, before[i].extra.step
 	}
-	return items, o.line.batch(ctx, items, o.parked, o.config.OnPoison == PolicyParkKey)
+	return items, o.line.batch(ctx, items, rows, o.config.OnPoison == PolicyParkKey)
 }
 
 // write is one transaction of the sink. When its COMMIT got no answer, the
@@ -109,6 +109,9 @@ func (o *owner) write(ctx context.Context, b *sinks.Batch) (sinks.Result, error)
 	switch {
 	case err != nil:
 		return sinks.Result{}, err
+	case claim.Next == b.Next && b.Next == b.Expect: // a command's: its result in the outbox tells
+		o.adopt(claim)
+		return sinks.Result{}, fmt.Errorf("%w: %w", errUnsure, unknown.Err)
 	case claim.Next == b.Next:
 		o.claim.Epoch = claim.Epoch
 		return unknown.Result, nil
@@ -117,6 +120,21 @@ func (o *owner) write(ctx context.Context, b *sinks.Batch) (sinks.Result, error)
 		return sinks.Result{}, fmt.Errorf("the batch was not committed: %w", unknown.Err)
 	}
 	return sinks.Result{}, fmt.Errorf("%w: its offset row is at %d, not at %d or %d", sinks.ErrFenced, claim.Next, b.Expect, b.Next)
+}
+
+// errUnsure says that a batch that moves no offset is durable or not.
+var errUnsure = errors.New("the outcome of a commit that moves no offset is unknown")
+
+// adopt takes over what the sink says is durable.
+func (o *owner) adopt(claim sinks.Claim) {
+	o.claim, o.backlog = claim, claim.Backlog
+	o.parked = parked{}
+	for _, p := range claim.Parked {
+		o.parked[p.Key] = p
+	}
+	o.mu.Lock()
+	o.parkedRows = len(o.parked)
+	o.mu.Unlock()
 }
 
 func (o *owner) reclaim(ctx context.Context) (sinks.Claim, error) {
@@ -145,7 +163,7 @@ func (o *owner) committed(p *plan, result sinks.Result) {
 	o.mu.Lock()
 	o.parkedRows = len(o.parked)
 	o.mu.Unlock()
-	if n := len(p.batch.DeadLetters); n > 0 {
+	if n := p.faults + p.diverted; n > 0 {
 		o.log.Warn("records went to the dead-letter topic", "records", n, "parked_rows", len(o.parked), "classes", p.classes)
 	}
 }

@@ -26,6 +26,7 @@ type Config struct {
 	Sink     sinks.Sink
 	Outbox   sinks.Outbox
 	Letters  Letters
+	Control  Control // nil: nobody can command anything
 	Schemas  Schemas
 	Steps    []StepConfig  // in order; their names are unique
 	State    *state.Memory // of all steps and partitions; nil: steps have none
@@ -93,6 +94,12 @@ type Letters interface {
 	// Write returns when all are acknowledged; sources are the topics of the
 	// pipeline.
 	Write(ctx context.Context, sources []string, letters []kafka.Message) error
+	// At hands the records of one partition at rising offsets to f, those that are
+	// there.
+	At(ctx context.Context, partition int32, offsets []int64, f func(kafka.Message) error) error
+	// Read hands the records of one partition from an offset to the end to f, where
+	// until is -1, else up to that offset.
+	Read(ctx context.Context, partition int32, from, until int64, f func(kafka.Message) error) error
 }
 
 // Source is the log. *kafka.Consumer is one.

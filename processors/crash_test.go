@@ -145,6 +145,14 @@ func (d *deaf) Write(context.Context, []string, []kafka.Message) error {
 	return errors.New("killed before")
 }
 
+func (*deaf) At(context.Context, int32, []int64, func(kafka.Message) error) error {
+	return errors.New("deaf")
+}
+
+func (*deaf) Read(context.Context, int32, int64, int64, func(kafka.Message) error) error {
+	return errors.New("deaf")
+}
+
 func TestCrashInTheSinkDeadLettersBeforeTheirTopic(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1)

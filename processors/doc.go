@@ -14,6 +14,9 @@
 //	circuit.go     the circuit to the sink, and the rate limit
 //	faults.go      when faults of records are no record's fault
 //	outbox.go      dead letters from the sink to their topic
+//	control.go     commands about dead letters, and their results
+//	obey.go        how an owner carries them out
+//	letter.go      a dead letter as its headers describe it
 //	rehearse.go    a pipeline without a log
 //	status.go      what /status, /readyz and the metrics say
 //

@@ -30,24 +30,24 @@ type faults struct {
 	config SystemicConfig
 
 	mu     sync.Mutex // guards the following
-	recent map[string][]verdict
+	recent map[string][]trial
 }
 
-// verdict is what became of one row.
-type verdict struct {
+// trial is what became of one row.
+type trial struct {
 	row   [32]byte
 	class sinks.Class // "": it passed
 	at    time.Time
 }
 
-// judged is a batch with its verdicts; err is a *sinks.SystemicError.
+// judged is a batch with its trials; err is a *sinks.SystemicError.
 type judged struct {
-	rows []verdict // one per row, in the order of their last records
+	rows []trial // one per row, in the order of their last records
 	err  error
 }
 
 func newFaults(c SystemicConfig) *faults {
-	return &faults{config: c, recent: map[string][]verdict{}}
+	return &faults{config: c, recent: map[string][]trial{}}
 }
 
 // judge looks at the items of a batch. It remembers nothing: a batch that is
@@ -57,7 +57,7 @@ func (f *faults) judge(topic string, rows parked, items []item) judged {
 		return judged{}
 	}
 	now := time.Now()
-	tried := map[[32]byte]verdict{}
+	tried := map[[32]byte]trial{}
 	order := make([][32]byte, 0, min(len(items), 2*f.config.Rows))
 	worst := false
 	for i := len(items) - 1; i >= 0; i-- {
@@ -70,7 +70,7 @@ func (f *faults) judge(topic string, rows parked, items []item) judged {
 		if it.filtered || diverted(rows, it) {
 			continue
 		}
-		v := verdict{row: identity(it), at: now}
+		v := trial{row: identity(it), at: now}
 		if it.fault != nil && it.fault.Class != sinks.ClassMissingBase {
 			v.class = it.fault.Class
 		}
@@ -81,7 +81,7 @@ func (f *faults) judge(topic string, rows parked, items []item) judged {
 		}
 		tried[v.row] = v
 	}
-	j := judged{rows: make([]verdict, 0, len(order))}
+	j := judged{rows: make([]trial, 0, len(order))}
 	for i := len(order) - 1; i >= 0; i-- {
 		j.rows = append(j.rows, tried[order[i]])
 	}
@@ -101,7 +101,7 @@ func identity(it *item) [32]byte {
 }
 
 // systemic adds the recent past to what was tried, and counts.
-func (f *faults) systemic(topic string, items []item, tried map[[32]byte]verdict, now time.Time) error {
+func (f *faults) systemic(topic string, items []item, tried map[[32]byte]trial, now time.Time) error {
 	failed, total, before := map[sinks.Class]int{}, len(tried), 0
 	for _, v := range tried {
 		failed[v.class]++
@@ -141,9 +141,9 @@ func (f *faults) note(topic string, j judged) {
 	defer f.mu.Unlock()
 	keep := 2 * f.config.Rows
 	all := append(f.recent[topic], j.rows...)
-	// The last verdict on a row is the one that counts.
+	// The last trial of a row is the one that counts.
 	seen := map[[32]byte]bool{}
-	out := make([]verdict, 0, keep)
+	out := make([]trial, 0, keep)
 	for i := len(all) - 1; i >= 0 && len(out) < keep; i-- {
 		if !seen[all[i].row] {
 			seen[all[i].row] = true

@@ -55,6 +55,9 @@ func (o *owner) plan(items []item, next int64, tries attempts) *plan {
 		if park, ok := over.get(it); ok {
 			if resolves(park, it) {
 				over.clear(it.row())
+				if o.config.Control != nil {
+					p.letter(o.answer(&Result{ID: park.FirstID, Outcome: VerdictResolved, Row: true, Message: "the row came whole, or was deleted"}))
+				}
 			} else {
 				if o.divert(p, over, it, park, tries); p.stop == nil {
 					continue
@@ -104,7 +107,7 @@ func (o *owner) divert(p *plan, over *overlay, it *item, park sinks.Park, tries 
 	if park.Count >= maxParkedRecords {
 		p.stop = &cdc.StopError{
 			What: fmt.Sprintf("a parked row has %d records in the dead-letter topic", park.Count), Pos: it.place(),
-			Next: "mend the cause, dlq.id " + park.FirstID + "; then delete the row's line from the sink's table parked, and restart",
+			Next: "mend the cause, then processor dlq resolve " + park.FirstID + ", and restart",
 		}
 		return
 	}
@@ -133,7 +136,7 @@ func (o *owner) reject(p *plan, over *overlay, it *item, tries attempts) {
 		if over.count() >= maxParkedRows {
 			p.stop = &cdc.StopError{
 				What: fmt.Sprintf("%d rows of the partition are parked", over.count()), Pos: it.place(), Err: it.fault,
-				Next: "see the dead-letter topic for what they have in common; then delete their lines from the sink's table parked, and restart",
+				Next: "processor dlq stats shows what they have in common; mend the cause, then processor dlq replay --all, and restart",
 			}
 			return
 		}
@@ -161,13 +164,17 @@ func (o *owner) letter(it *item, fault *sinks.RecordError, behind string, tries 
 	for _, h := range m.Headers {
 		r.Headers = append(r.Headers, sinks.Header{Name: h.Name, Value: h.Value})
 	}
+	now := time.Now()
+	if tries.first.IsZero() {
+		tries.first = now
+	}
 	pos := it.pos
 	if _, err := cdc.ParsePosition(pos); err != nil {
 		pos = ""
 	}
 	return sinks.NewDeadLetter(r, sinks.Reason{
 		Pipeline: o.config.Name, ConfigVersion: o.config.ConfigVersion, Instance: o.config.Instance,
-		Step: it.step(), Sink: o.config.SinkKind, Err: fault, Attempts: tries.count, FirstFailed: tries.first, LastFailed: time.Now(),
+		Step: it.step(), Sink: o.config.SinkKind, Err: fault, Attempts: tries.count, FirstFailed: tries.first, LastFailed: now,
 		Position: pos, Entity: it.entity, Table: it.table, Op: it.op, TxID: it.txID, SchemaID: it.schemaID, Behind: behind,
 	})
 }

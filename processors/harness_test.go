@@ -256,10 +256,17 @@ func (w *world) start(options ...option) *process {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	control, err := kafka.NewControl(connection, "p", 1)
+	if err != nil {
+		w.t.Fatal(err)
+	}
 	p := &process{w: w, reg: prometheus.NewRegistry(), letters: letters, stopped: make(chan error, 1)}
 	s.config.Sink, s.config.Outbox, s.config.Registry = sink, sink, p.reg
 	if s.config.Letters == nil {
 		s.config.Letters = letters
+	}
+	if s.config.Control == nil {
+		s.config.Control = control
 	}
 	p.runtime = processors.New(s.config)
 	s.consumer.Owner = p.runtime
@@ -273,6 +280,7 @@ func (w *world) start(options ...option) *process {
 	w.t.Cleanup(func() {
 		p.stop()
 		letters.Close()
+		control.Close()
 		sink.Close()
 	})
 	return p

@@ -8,9 +8,10 @@ import (
 
 // metrics are the runtime's own. Every label is bounded: outcomes and classes.
 type metrics struct {
-	changes *prometheus.CounterVec
-	letters *prometheus.CounterVec
-	seconds prometheus.Histogram
+	changes  *prometheus.CounterVec
+	letters  *prometheus.CounterVec
+	seconds  prometheus.Histogram
+	replayed *prometheus.CounterVec
 }
 
 // The outcomes that the sink does not decide.
@@ -30,6 +31,10 @@ func newMetrics(reg prometheus.Registerer, r *Runtime) *metrics {
 			Name: "tailrace_processor_dead_letters_total",
 			Help: "Records in the dead-letter topic, by what is wrong with them; diverted ones count for the class of the record they stand behind.",
 		}, []string{"class"}),
+		replayed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tailrace_processor_dead_letters_replayed_total",
+			Help: "Dead letters that somebody wanted replayed or resolved, by what became of them: applied, filtered by a step, superseded by a later change of the row, failed again, discarded, or closed unapplied.",
+		}, []string{"outcome"}),
 		seconds: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "tailrace_processor_process_to_commit_seconds",
 			Help:    "Time from taking up a batch to the answer to its commit in the sink, failed tries left out.",
@@ -42,7 +47,10 @@ func newMetrics(reg prometheus.Registerer, r *Runtime) *metrics {
 	for _, c := range sinks.Classes() {
 		m.letters.WithLabelValues(string(c))
 	}
-	reg.MustRegister(m.changes, m.letters, m.seconds,
+	for _, v := range []Verdict{VerdictApplied, VerdictFiltered, VerdictDiscarded, VerdictClosed, VerdictSuperseded, VerdictFailed} {
+		m.replayed.WithLabelValues(string(v))
+	}
+	reg.MustRegister(m.changes, m.letters, m.replayed, m.seconds,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tailrace_processor_lag_seconds",
 			Help: "Age of the oldest record that was fetched and is not committed, over all partitions here; 0 when there is none.",

@@ -3,6 +3,7 @@ package processors
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/sinks"
@@ -28,14 +29,59 @@ func (o *owner) drain(ctx context.Context) error {
 			o.backlog = false
 			return nil
 		}
-		if err := o.config.Letters.Write(ctx, o.topics(), messagesOf(letters)); err != nil {
-			return fmt.Errorf("deliver %d dead letters: %w", len(letters), err)
+		if err := o.deliver(ctx, letters); err != nil {
+			return err
 		}
 		if err := o.config.Outbox.Delivered(ctx, o.claim, letters); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// deliver writes dead letters to their topic, and results of commands to theirs.
+func (o *owner) deliver(ctx context.Context, letters []sinks.DeadLetter) error {
+	var dead, answers []kafka.Message
+	var results []*Result
+	for _, m := range messagesOf(letters) {
+		if header(&m, headerResult) == "" {
+			dead = append(dead, m)
+			continue
+		}
+		_, r, err := ReadControl(&m)
+		if err != nil || r == nil {
+			return fmt.Errorf("the outbox holds a result that cannot be read: %w", err)
+		}
+		m.Headers = nil
+		answers, results = append(answers, m), append(results, r)
+	}
+	if len(dead) > 0 {
+		if err := o.config.Letters.Write(ctx, o.topics(), dead); err != nil {
+			return fmt.Errorf("deliver %d dead letters: %w", len(dead), err)
+		}
+	}
+	if len(answers) == 0 || o.config.Control == nil {
+		return nil
+	}
+	if err := o.config.Control.Write(ctx, o.topics(), answers); err != nil {
+		return fmt.Errorf("deliver %d results of commands: %w", len(answers), err)
+	}
+	for _, r := range results {
+		o.orders.note(r)
+	}
+	return nil
+}
+
+// headerResult marks the result of a command in the outbox.
+const headerResult = "tailrace.result"
+
+// answer is a result on its way through the outbox.
+func (o *owner) answer(r *Result) sinks.DeadLetter {
+	r.Version, r.At = 1, time.Now().UTC()
+	return sinks.DeadLetter{ID: r.ID, Record: sinks.Record{
+		Topic: o.tp.Topic, Partition: o.tp.Partition, Offset: o.expect, Timestamp: r.At, Key: []byte(resultKey + r.ID), Value: mustJSON(r),
+		Headers: []sinks.Header{{Name: headerResult, Value: []byte("1")}},
+	}}
 }
 
 func messagesOf(letters []sinks.DeadLetter) []kafka.Message {

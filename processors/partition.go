@@ -23,6 +23,7 @@ type owner struct {
 	circuit *circuit
 	limiter *limiter
 	faults  *faults
+	orders  *orders
 	metrics *metrics
 	slots   chan struct{} // one element per batch that runs, of all partitions
 	topics  func() []string
@@ -88,6 +89,11 @@ func (o *owner) work(ctx context.Context) error {
 	timer := time.NewTimer(settleAfter)
 	defer timer.Stop()
 	for {
+		if o.orders.any(o.tp) {
+			if err := o.persist(ctx, o.obey); err != nil {
+				return err
+			}
+		}
 		var idle <-chan time.Time
 		if o.position() != o.expect {
 			timer.Reset(settleAfter)
@@ -101,6 +107,9 @@ func (o *owner) work(ctx context.Context) error {
 			if err := o.pauseFor(ctx, wait); err != nil {
 				return err
 			}
+		}
+		if len(messages) == 0 && o.orders.any(o.tp) {
+			continue
 		}
 		if err := o.persist(ctx, func(ctx context.Context, tries attempts) error { return o.turn(ctx, messages, tries) }); err != nil {
 			return err

@@ -15,6 +15,7 @@ type queue struct {
 	ready  []kafka.Message
 	bytes  int // of ready and of what was taken and is not done
 	closed bool
+	poked  bool
 
 	signal chan struct{} // holds an element when ready or closed changed
 }
@@ -43,6 +44,15 @@ func (q *queue) wake() {
 	}
 }
 
+// poke makes take return, now or when it is next called, with nothing taken: its
+// caller has something else to do first.
+func (q *queue) poke() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.poked = true
+	q.wake()
+}
+
 // close ends take; what was not taken is dropped, and is read again by whoever
 // owns the partition next.
 func (q *queue) close() {
@@ -57,7 +67,7 @@ func (q *queue) close() {
 }
 
 // take waits for messages and takes up to rows of them and about bytes. Its
-// result is empty when idle fires first. ok is false when the queue is closed or
+// result is empty when idle fires first, and after poke. ok is false when the queue is closed or
 // ctx ended.
 func (q *queue) take(ctx context.Context, idle <-chan time.Time, rows, bytes int) (messages []kafka.Message, ok bool) {
 	for {
@@ -65,6 +75,11 @@ func (q *queue) take(ctx context.Context, idle <-chan time.Time, rows, bytes int
 		if q.closed {
 			q.mu.Unlock()
 			return nil, false
+		}
+		if q.poked {
+			q.poked = false
+			q.mu.Unlock()
+			return nil, true
 		}
 		if len(q.ready) > 0 {
 			n, size := 0, 0

@@ -20,6 +20,7 @@ type Runtime struct {
 	circuit *circuit
 	limiter *limiter
 	faults  *faults
+	orders  *orders
 	metrics *metrics
 	shapes  *shapes
 	slots   chan struct{}
@@ -40,7 +41,7 @@ type Runtime struct {
 // New makes a Runtime and registers its metrics.
 func New(c Config) *Runtime {
 	r := &Runtime{
-		config: c, log: c.Log, circuit: newCircuit(c.Circuit), limiter: newLimiter(c.Rate), faults: newFaults(c.Systemic), shapes: newShapes(), slots: make(chan struct{}, c.Parallel),
+		config: c, log: c.Log, circuit: newCircuit(c.Circuit), limiter: newLimiter(c.Rate), faults: newFaults(c.Systemic), orders: newOrders(c.Control), shapes: newShapes(), slots: make(chan struct{}, c.Parallel),
 		owners: map[kafka.TopicPartition]*owner{}, refused: map[kafka.TopicPartition]error{},
 		ends: map[kafka.TopicPartition]int64{}, sent: map[kafka.TopicPartition]int64{},
 	}
@@ -59,6 +60,10 @@ func (r *Runtime) Run(ctx context.Context, source Source) error {
 		return err
 	}
 	poll, stopPoll := context.WithCancel(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	if r.config.Control != nil {
+		beside.Go(func() { r.follow(poll) })
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- r.poll(poll) }()
 	tick := time.NewTicker(commitEvery)
@@ -89,6 +94,7 @@ func (r *Runtime) Run(ctx context.Context, source Source) error {
 		r.log.Warn("leaving the group failed; it notices after the session timeout", "error", leave)
 	}
 	stopPoll()
+	beside.Wait()
 	source.Close()
 	if err = <-failed; errors.Is(err, context.Canceled) {
 		err = nil

@@ -55,6 +55,21 @@ type Outbox interface {
 	Delivered(ctx context.Context, c Claim, letters []DeadLetter) error
 }
 
+// Inspector tells what a sink last applied to rows. A sink that keeps rows is one;
+// a sink that keeps changes has nothing to look at.
+type Inspector interface {
+	// Inspect returns a Version for each change: that of the row that it would
+	// change, floors and deletions included. A change of a table has none.
+	Inspect(ctx context.Context, p Partition, changes []*Change) ([]Version, error)
+}
+
+// Version is the last change that was applied to a row.
+type Version struct {
+	Exists     bool   // the row is there
+	Generation int64  // 0 with an empty Pos
+	Pos        string // "" when nothing was ever applied
+}
+
 // Partition is one partition of an input topic. ID is the topic's id, which
 // tells a topic from another one made later under its name; it may be empty
 // where the broker has none.

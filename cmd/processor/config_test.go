@@ -84,7 +84,7 @@ errors: {on_poison: ignore, retry: {initial: 1m, max: 1s}}
 
 func TestWhatIsNotThereYetIsRefused(t *testing.T) {
 	t.Parallel()
-	for _, extra := range []string{"state: {store: pebble}\n", "limits: {rate: 5}\n"} {
+	for _, extra := range []string{"state: {store: pebble}\n"} {
 		var s settings
 		if _, err := config.Parse("p.yaml", []byte(minimal+extra), &s); err != nil {
 			t.Fatal(err)

@@ -81,7 +81,7 @@ func TestLintTellsErrorsFromWarnings(t *testing.T) {
 	unknown := s.write("unknown.yaml", strings.Replace(s.configuration("steps: [{filter: row.total > 10}]\n"), "topics: [shop.public.orders]", "topics: [shop.public.none]", 1))
 	pattern := s.write("pattern.yaml", strings.Replace(s.configuration("steps: [{filter: row.x > 10}]\n"), "topics: [shop.public.orders]", `topics_pattern: "^shop"`, 1))
 	broken := s.write("broken.yaml", s.configuration("limits: {rate: 5, in_flght: 1}\n"))
-	later := s.write("later.yaml", s.configuration("limits: {rate: 5}\nsteps: [{filter: row.total > 10}]\n"))
+	later := s.write("later.yaml", s.configuration("state: {store: pebble}\nsteps: [{filter: row.total > 10}]\n"))
 	gone := s.write("gone.yaml", strings.Replace(s.configuration("steps: [{filter: row.total > 10}]\n"), s.registry, "http://127.0.0.1:1", 1))
 	for _, test := range []struct {
 		args []string
@@ -97,7 +97,7 @@ func TestLintTellsErrorsFromWarnings(t *testing.T) {
 		{[]string{pattern}, 0, "warning: source.topics_pattern"},
 		{[]string{"--topic", "shop.public.orders", pattern}, 4, `there is no column "x"`},
 		{[]string{broken}, 4, `error: limits.in_flght: unknown key; did you mean "in_flight"?`},
-		{[]string{later}, 4, "later.yaml:8:16: error: limits.rate: 5 is not in this version"},
+		{[]string{later}, 4, "later.yaml:8:16: error: state.store: pebble is not in this version"},
 		{[]string{"--offline", gone}, 0, ""},
 		{[]string{good, warned, broken}, 4, "broken.yaml"},
 		{[]string{filepath.Join(filepath.Dir(good), "absent.yaml")}, 2, "absent.yaml"},

@@ -61,7 +61,7 @@ func TestExitCodes(t *testing.T) {
 	dir := t.TempDir()
 	good, bad, ahead, wrong := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml"), filepath.Join(dir, "ahead.yaml"), filepath.Join(dir, "wrong.yaml")
 	closed := strings.Replace(minimal, "name:", "ops: {listen: 127.0.0.1:1}\nname:", 1)
-	for file, text := range map[string]string{good: closed, bad: "nam: x\n", ahead: minimal + "limits: {rate: 5}\n", wrong: minimal + "steps: [{filter: row.a >}]\n"} {
+	for file, text := range map[string]string{good: closed, bad: "nam: x\n", ahead: minimal + "state: {store: pebble}\n", wrong: minimal + "steps: [{filter: row.a >}]\n"} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -78,7 +78,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"status", "-c", good}, 1, "processor run -c"},
 		{[]string{"run", "-c", bad}, 2, "bad.yaml:1:1"},
 		{[]string{"run", "-c", filepath.Join(dir, "none.yaml")}, 2, "none.yaml"},
-		{[]string{"run", "-c", ahead}, 2, "limits.rate"},
+		{[]string{"run", "-c", ahead}, 2, "state.store"},
 		{[]string{"run", "-c", wrong}, 2, "wrong.yaml:9:24: steps[0].filter: unexpected token EOF"},
 		{[]string{"lint", "-c", wrong}, 4, "wrong.yaml:9:24: error: steps[0].filter: unexpected token EOF"},
 		{[]string{"config", "show", "-c", wrong}, 0, "filter: \"row.a >\""},

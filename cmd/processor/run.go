@@ -68,9 +68,14 @@ func runPipeline(ctx context.Context, s *settings, file *config.File, made []pro
 		return err
 	}
 	defer letters.Close()
+	control, err := kafka.NewControl(connection, s.Name, -1)
+	if err != nil {
+		return err
+	}
+	defer control.Close()
 
 	c := s.runtimeConfig(file, log)
-	c.Sink, c.Outbox, c.Letters, c.Schemas, c.Registry, c.Steps = sink, sink, letters, known, reg, made
+	c.Sink, c.Outbox, c.Letters, c.Control, c.Schemas, c.Registry, c.Steps = sink, sink, letters, control, known, reg, made
 	runtime := processors.New(c)
 	consumer, err := kafka.NewConsumer(s.consumerConfig(connection, runtime, log))
 	if err != nil {

@@ -39,9 +39,27 @@ func (t *transaction) run(ctx context.Context) (sinks.Result, error) {
 	result, err := t.swift(ctx)
 	var record *sinks.RecordError
 	if errors.As(err, &record) {
+		if err := t.prepareMembers(ctx); err != nil {
+			return sinks.Result{}, err
+		}
 		return sinks.Result{}, t.careful(ctx)
 	}
 	return result, err
+}
+
+// prepareMembers looks at the target for the shapes of changes that were merged into
+// later ones: careful tries them one by one, in a transaction that makes no table.
+func (t *transaction) prepareMembers(ctx context.Context) error {
+	for _, op := range t.folded.ops {
+		for _, m := range op.members[:len(op.members)-1] {
+			c := t.batch.Changes[m]
+			var record *sinks.RecordError
+			if _, err := t.sink.tables.ready(ctx, t.conn, op.target, c.Origin, c.Shape); err != nil && !errors.As(err, &record) {
+				return judge(err)
+			}
+		}
+	}
+	return nil
 }
 
 // prepare finds the target tables, and refuses changes whose columns have no

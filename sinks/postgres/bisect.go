@@ -70,7 +70,7 @@ func (t *transaction) oneByOne(ctx context.Context, op *operation, together *sin
 	for _, m := range op.members {
 		alone := single(t.batch.Changes[m], m, op.target)
 		tab, ok := t.sink.tables.get(alone.target, alone.shape)
-		if !ok { // a shape of the past; no table can be made fit inside this transaction
+		if !ok { // a shape that the target does not take
 			t.refusals = append(t.refusals, sinks.Refusal{Index: m, Err: together})
 			return nil
 		}

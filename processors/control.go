@@ -1,0 +1,284 @@
+package processors
+
+// Commands to the owners of partitions: replay a dead letter, let the changes of a
+// parked row go. They stand in the control topic, a partition of which is about the
+// same partition of the sources, and the owner carries them out, because it alone
+// may write what is behind its claim.
+//
+// The topic is compacted and holds, for each dead letter, the last command (key c/ID)
+// and the last result (key r/ID). A command is due until a result names it, or its
+// dead letter is closed for good: nothing is carried out twice. A result becomes
+// durable in the transaction that has the effect: it goes through the outbox of dead
+// letters, like them, and from there to the topic.
+//
+// What a crash leaves at each point, and the test that makes it so:
+//
+//	killed after                    control topic  sink          then
+//	the command was written         due            –             whoever owns the partition carries it out      TestControlCommandWaitsForAnOwner
+//	the sender, between commands    some due       –             the others are sent by the next call           TestDlqReplayKilledInTheMiddle (test)
+//	writes, before COMMIT           due            rolled back   carried out again                              TestControlKilledBeforeCommit
+//	COMMIT unknown                  due            either        the offset row does not tell, for a command    TestControlCommitUnknown
+//	                                                             does not move it: the outbox does
+//	COMMIT, before the result is    due            done, result  the owner, or the next one, empties the outbox TestControlKilledBeforeTheResult
+//	in the topic                                   in the outbox before it looks at commands
+//	the result is written, before   result         done, result  written again; the same result                 (the same)
+//	it is removed from the outbox                  in the outbox
+//	zombie's COMMIT after a         due            fenced by     the zombie stops                               as every batch
+//	take-over                                      the epoch
+//
+// An owner that has just claimed may have read less of the topic than its predecessor
+// wrote: before it carries anything out it reads to what is the topic's end now.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tailrace/tailrace/kafka"
+)
+
+// Control is the control topic. *kafka.Control is one.
+type Control interface {
+	// Write returns when all are acknowledged; sources are the topics of the pipeline.
+	Write(ctx context.Context, sources []string, messages []kafka.Message) error
+	// Ends is where each partition ends; it is empty while there is no topic.
+	Ends(ctx context.Context) (map[int32]int64, error)
+	// Follow hands all records to f, from the beginning, and then those that come,
+	// until ctx ends.
+	Follow(ctx context.Context, f func(kafka.Message)) error
+}
+
+// Command is what a person wants done with one dead letter. Its JSON stands in the
+// control topic.
+type Command struct {
+	Version   int    `json:"version"` // 1
+	Command   string `json:"command"` // its own id
+	Do        string `json:"do"`      // DoReplay or DoResolve
+	ID        string `json:"id"`      // dlq.id
+	Topic     string `json:"topic"`   // the source's
+	Partition int32  `json:"partition"`
+	Offset    int64  `json:"offset"` // in the dead-letter topic
+	// Behind is the dlq.id of the first dead letter of the row, and First its offset
+	// in the dead-letter topic; "" when this is it.
+	Behind string `json:"behind,omitempty"`
+	First  int64  `json:"first,omitempty"`
+	// Force replays a change that is older than what the row has.
+	Force bool `json:"force,omitempty"`
+	// Discard leaves the dead letter itself out when its row is let go.
+	Discard bool      `json:"discard,omitempty"`
+	At      time.Time `json:"at"`
+	By      string    `json:"by,omitempty"`
+}
+
+// What a Command wants done.
+const (
+	// DoReplay applies a dead letter again; with the whole row behind it when that is
+	// parked.
+	DoReplay = "replay"
+	// DoResolve lets a parked row go: its dead letters are applied in order. One whose
+	// row is not parked is closed without being applied.
+	DoResolve = "resolve"
+)
+
+// Result is what became of a dead letter. Its JSON stands in the control topic.
+type Result struct {
+	Version int     `json:"version"` // 1
+	ID      string  `json:"id"`
+	Command string  `json:"command,omitempty"` // "" when nobody asked for it
+	Outcome Verdict `json:"outcome"`
+	Message string  `json:"message,omitempty"`
+	// Row tells that it holds for every dead letter behind this one, too.
+	Row bool      `json:"row,omitempty"`
+	At  time.Time `json:"at"`
+}
+
+// Verdict is what became of a dead letter.
+type Verdict string
+
+// The verdicts. Behind the last two the dead letter is still open.
+const (
+	VerdictApplied    Verdict = "applied"
+	VerdictFiltered   Verdict = "filtered"   // the pipeline's steps let nothing of it through
+	VerdictDiscarded  Verdict = "discarded"  // left out when its row was let go
+	VerdictClosed     Verdict = "closed"     // by hand, without being applied
+	VerdictResolved   Verdict = "resolved"   // by itself: the row came whole, or was deleted
+	VerdictSuperseded Verdict = "superseded" // the row has a later change
+	VerdictFailed     Verdict = "failed"     // again
+)
+
+// Closed tells whether nothing is left to do.
+func (v Verdict) Closed() bool {
+	switch v {
+	case VerdictApplied, VerdictFiltered, VerdictDiscarded, VerdictClosed, VerdictResolved:
+		return true
+	}
+	return false
+}
+
+// The prefixes of keys in the control topic.
+const (
+	commandKey = "c/"
+	resultKey  = "r/"
+)
+
+// Message is the command as a record of the control topic.
+func (c *Command) Message() kafka.Message {
+	return kafka.Message{TopicPartition: kafka.TopicPartition{Partition: c.Partition}, Key: []byte(commandKey + c.ID), Value: mustJSON(c)}
+}
+
+func mustJSON(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // numbers, texts and times always have a JSON form
+	}
+	return b
+}
+
+// ReadControl reads a record of the control topic: a command, a result, or neither.
+func ReadControl(m *kafka.Message) (*Command, *Result, error) {
+	switch {
+	case m.Control || m.Value == nil || len(m.Key) < len(commandKey):
+		return nil, nil, nil
+	case string(m.Key[:len(commandKey)]) == commandKey:
+		c := &Command{}
+		if err := json.Unmarshal(m.Value, c); err != nil {
+			return nil, nil, fmt.Errorf("control topic, partition %d offset %d: command: %w", m.Partition, m.Offset, err)
+		}
+		return c, nil, nil
+	case string(m.Key[:len(resultKey)]) == resultKey:
+		r := &Result{}
+		if err := json.Unmarshal(m.Value, r); err != nil {
+			return nil, nil, fmt.Errorf("control topic, partition %d offset %d: result: %w", m.Partition, m.Offset, err)
+		}
+		return nil, r, nil
+	}
+	return nil, nil, nil
+}
+
+// orders is what this process knows of the control topic: the commands that are due,
+// and the ids of the dead letters that are closed. Safe for concurrent use.
+type orders struct {
+	control Control // nil: there are none
+
+	mu     sync.Mutex // guards the following
+	due    map[kafka.TopicPartition]map[string]*order
+	closed map[string]bool
+	read   map[int32]int64 // the next offset to be read
+	moved  chan struct{}   // closed, and made anew, when read changes
+}
+
+// order is a command with its place in the control topic.
+type order struct {
+	Command
+	at int64
+}
+
+func newOrders(c Control) *orders {
+	return &orders{control: c, due: map[kafka.TopicPartition]map[string]*order{}, closed: map[string]bool{}, read: map[int32]int64{}, moved: make(chan struct{})}
+}
+
+// take reads one record, and returns the partition that has a command due by it.
+func (s *orders) take(m *kafka.Message) (tp kafka.TopicPartition, due bool, err error) {
+	c, r, err := ReadControl(m)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case c != nil && !s.closed[c.ID]:
+		tp = kafka.TopicPartition{Topic: c.Topic, Partition: c.Partition}
+		if s.due[tp] == nil {
+			s.due[tp] = map[string]*order{}
+		}
+		s.due[tp][c.ID] = &order{*c, m.Offset}
+		due = true
+	case r != nil:
+		s.done(r)
+	}
+	s.read[m.Partition] = m.Offset + 1
+	close(s.moved)
+	s.moved = make(chan struct{})
+	return tp, due, err
+}
+
+// done notes a result. s.mu is held.
+func (s *orders) done(r *Result) {
+	if r.Outcome.Closed() {
+		s.closed[r.ID] = true
+	}
+	for _, orders := range s.due {
+		if o := orders[r.ID]; o != nil && (r.Outcome.Closed() || o.Command.Command == r.Command) {
+			delete(orders, r.ID)
+		}
+	}
+}
+
+func (s *orders) note(r *Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done(r)
+}
+
+// of are the commands that are due in a partition, in their order.
+func (s *orders) of(tp kafka.TopicPartition) []*order {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*order, 0, len(s.due[tp]))
+	for _, o := range s.due[tp] {
+		list = append(list, o)
+	}
+	slices.SortFunc(list, func(a, b *order) int { return int(a.at - b.at) })
+	return list
+}
+
+func (s *orders) any(tp kafka.TopicPartition) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.due[tp]) > 0
+}
+
+// sync waits until everything is read that stands in the topic's partition now.
+func (s *orders) sync(ctx context.Context, partition int32) error {
+	ends, err := s.control.Ends(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		s.mu.Lock()
+		read, moved := s.read[partition], s.moved
+		s.mu.Unlock()
+		if read >= ends[partition] {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-moved:
+		}
+	}
+}
+
+// follow reads the control topic until ctx ends, and wakes the owners that have
+// something to do.
+func (r *Runtime) follow(ctx context.Context) {
+	err := r.config.Control.Follow(ctx, func(m kafka.Message) {
+		tp, due, err := r.orders.take(&m)
+		if err != nil {
+			r.log.Warn("a record of the control topic is no command; it is left alone", "error", err)
+		}
+		if !due {
+			return
+		}
+		r.mu.Lock()
+		o := r.owners[tp]
+		r.mu.Unlock()
+		if o != nil {
+			o.queue.poke()
+		}
+	})
+	if err != nil && !errors.Is(err, context.Canceled) {
+		r.log.Error("the control topic cannot be followed; commands wait", "error", err)
+	}
+}

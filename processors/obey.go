@@ -1,0 +1,357 @@
+package processors
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// ordersAtOnce is how many dead letters are applied again in one commit.
+const ordersAtOnce = 200
+
+// readAttempts is after how many tries dead letters that cannot be read are given up:
+// commands must not hold the partition.
+const readAttempts = 5
+
+// obey carries out some of the commands that are due. What is not done then is done
+// after the next batch.
+func (o *owner) obey(ctx context.Context, tries attempts) error {
+	select {
+	case o.slots <- struct{}{}:
+		defer func() { <-o.slots }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	// What is in the outbox and in the topic may have been carried out by an earlier
+	// owner, or by a commit without an answer.
+	if err := o.drain(ctx); err != nil {
+		return err
+	}
+	if err := o.orders.sync(ctx, o.tp.Partition); err != nil {
+		return err
+	}
+	due := o.orders.of(o.tp)
+	var singles []*order
+	for _, d := range due {
+		if park, ok := o.parkedBehind(cmp.Or(d.Behind, d.ID)); ok {
+			if len(singles) > 0 {
+				break
+			}
+			if err := o.letGo(ctx, d, park, tries); err != nil {
+				return err
+			}
+			return o.obeyed(ctx)
+		}
+		if singles = append(singles, d); len(singles) == ordersAtOnce {
+			break
+		}
+	}
+	if len(singles) == 0 {
+		return nil
+	}
+	if err := o.again(ctx, singles, tries); err != nil {
+		return err
+	}
+	return o.obeyed(ctx)
+}
+
+func (o *owner) obeyed(ctx context.Context) error {
+	err := o.drain(ctx)
+	if err == nil && o.orders.any(o.tp) {
+		o.queue.poke()
+	}
+	return err
+}
+
+// parkedBehind finds the marker of the row whose first dead letter has an id.
+func (o *owner) parkedBehind(id string) (sinks.Park, bool) {
+	for _, p := range o.parked {
+		if p.FirstID == id {
+			return p, true
+		}
+	}
+	return sinks.Park{}, false
+}
+
+// redo is one dead letter on its second way through the pipeline.
+type redo struct {
+	letter  Letter
+	message kafka.Message
+	order   *order // nil: it is behind the one that was asked for
+	item    *item
+	verdict Verdict
+	reason  string
+}
+
+// letGo applies all dead letters of a parked row in their order and clears its
+// marker, in one commit; or none of them, when one fails again.
+func (o *owner) letGo(ctx context.Context, d *order, park sinks.Park, tries attempts) error {
+	from := d.Offset
+	if d.Behind != "" {
+		from = d.First
+	}
+	var list []*redo
+	seen := map[int64]bool{}
+	first, size := false, 0
+	err := o.config.Letters.Read(ctx, o.tp.Partition, from, -1, func(m kafka.Message) error {
+		l, ok := ReadLetter(&m)
+		if !ok || l.First() != park.FirstID || l.Topic != o.tp.Topic || l.Partition != o.tp.Partition || seen[l.Offset] {
+			return nil
+		}
+		seen[l.Offset] = true
+		first = first || l.ID == park.FirstID
+		r := &redo{letter: l, message: l.Original(&m)}
+		if d.Discard && l.ID == d.ID {
+			r.verdict = VerdictDiscarded
+		}
+		if size += r.message.Size(); size > int(o.config.InFlightBytes) {
+			return errTooMuch
+		}
+		list = append(list, r)
+		return nil
+	})
+	switch {
+	case errors.Is(err, errTooMuch):
+		return o.refuse(ctx, d, "the row's dead letters have more bytes than limits.in_flight; raise it and restart")
+	case err != nil && (tries.count < readAttempts || ctx.Err() != nil):
+		return err
+	case err != nil:
+		return o.refuse(ctx, d, err.Error())
+	case !first && !d.Discard:
+		return o.refuse(ctx, d, fmt.Sprintf("the first dead letter of the row, %s, is not in the dead-letter topic any more; --discard lets the others go without it", park.FirstID))
+	}
+	rows := maps.Clone(o.parked)
+	delete(rows, park.Key)
+	if err := o.pass(ctx, list, rows); err != nil {
+		return err
+	}
+	for _, r := range list {
+		if r.verdict == VerdictFailed {
+			return o.refuse(ctx, d, fmt.Sprintf("dead letter %s fails again, and the row stays parked: %s", r.letter.ID, r.reason))
+		}
+	}
+	err = o.conclude(ctx, list, d, [][32]byte{park.Key})
+	var refused *sinks.RefusedError
+	if errors.As(err, &refused) {
+		return o.refuse(ctx, d, fmt.Sprintf("the row's dead letters fail again, and it stays parked: %v", refused.Refusals[0].Err))
+	}
+	if err == nil {
+		o.log.Info("a parked row goes on", "first", park.FirstID, "records", len(list))
+	}
+	return err
+}
+
+var errTooMuch = errors.New("too much at once")
+
+// again applies single dead letters whose rows are not parked, each judged by what
+// its row has; or closes them.
+func (o *owner) again(ctx context.Context, due []*order, tries attempts) error {
+	at := map[int64]*order{}
+	var list []*redo
+	for _, d := range due {
+		if d.Do == DoResolve {
+			list = append(list, &redo{letter: Letter{ID: d.ID}, order: d, verdict: VerdictClosed})
+		} else {
+			at[d.Offset] = d
+		}
+	}
+	found := map[string]bool{}
+	err := o.config.Letters.At(ctx, o.tp.Partition, slices.Sorted(maps.Keys(at)), func(m kafka.Message) error {
+		l, ok := ReadLetter(&m)
+		d := at[m.Offset]
+		if !ok || d == nil || l.ID != d.ID || l.Topic != o.tp.Topic || l.Partition != o.tp.Partition {
+			return nil
+		}
+		found[d.ID] = true
+		list = append(list, &redo{letter: l, message: l.Original(&m), order: d})
+		return nil
+	})
+	if err != nil && (tries.count < readAttempts || ctx.Err() != nil) {
+		return err
+	}
+	for _, d := range at {
+		if !found[d.ID] {
+			r := &redo{letter: Letter{ID: d.ID}, order: d, verdict: VerdictFailed, reason: fmt.Sprintf("it is not in the dead-letter topic at partition %d offset %d any more", d.Partition, d.Offset)}
+			if err != nil {
+				r.reason = err.Error()
+			}
+			list = append(list, r)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *redo) int { return cmp.Compare(a.letter.Offset, b.letter.Offset) })
+	for {
+		if err := o.pass(ctx, list, nil); err != nil {
+			return err
+		}
+		err := o.conclude(ctx, list, nil, nil)
+		var refused *sinks.RefusedError
+		if !errors.As(err, &refused) {
+			return err
+		}
+		for _, r := range list { // each round has fewer that are not decided
+			if r.verdict == VerdictApplied {
+				r.verdict = ""
+			}
+		}
+		for index, fault := range refused.Refusals {
+			r := o.owning(list, refused.Refusals[index].Index)
+			r.verdict, r.reason = VerdictFailed, fault.Err.Error()
+		}
+	}
+}
+
+// owning is the dead letter that a change of the last batch came from.
+func (o *owner) owning(list []*redo, index int) *redo {
+	for _, r := range list {
+		if r.item == nil {
+			continue
+		}
+		n := r.item.changes()
+		if index < n {
+			return r
+		}
+		index -= n
+	}
+	return list[len(list)-1]
+}
+
+// changes is how many changes an item gives the sink.
+func (it *item) changes() int {
+	switch {
+	case it.change == nil:
+		return 0
+	case it.extra == nil:
+		return 1
+	}
+	return 1 + len(it.extra.more)
+}
+
+// pass takes dead letters without a verdict through the pipeline and judges each by
+// what its row has by then. item is set for those that go to the sink.
+func (o *owner) pass(ctx context.Context, list []*redo, rows parked) error {
+	var open []*redo
+	var batch []kafka.Message
+	for _, r := range list {
+		if r.item = nil; r.verdict == "" {
+			open, batch = append(open, r), append(batch, r.message)
+		}
+	}
+	items, err := o.transform(ctx, batch, nil, rows)
+	if err != nil {
+		return err
+	}
+	has := map[rowOf]sinks.Version{}
+	for i, r := range open {
+		it := &items[i]
+		switch {
+		case it.fault != nil:
+			r.verdict, r.reason = VerdictFailed, it.fault.Error()
+		case it.filtered:
+			r.verdict = VerdictFiltered
+		default:
+			if err := o.judge(ctx, r, it, has); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rowOf is a row of the sink.
+type rowOf struct {
+	origin sinks.Origin
+	key    string
+}
+
+// judge compares the changes of a dead letter with the rows that they are about. has
+// holds what these have, what the letters before leave included.
+func (o *owner) judge(ctx context.Context, r *redo, it *item, has map[rowOf]sinks.Version) error {
+	all := []*sinks.Change{it.change}
+	if it.extra != nil {
+		all = append(all, it.extra.more...)
+	}
+	r.item, r.verdict = it, VerdictApplied
+	look, ok := o.config.Sink.(sinks.Inspector)
+	if !ok {
+		return nil
+	}
+	late, latest := 0, ""
+	for _, c := range all {
+		if c.Floor != nil {
+			continue
+		}
+		id := rowOf{*c.Origin, c.Key}
+		version, known := has[id]
+		if !known || c.Key == "" {
+			found, err := look.Inspect(ctx, o.claim.Partition, []*sinks.Change{c})
+			if err != nil {
+				return err
+			}
+			version = found[0]
+		}
+		behind := version.Pos != "" && (version.Generation > o.config.Generation || version.Generation == o.config.Generation && version.Pos >= c.Pos)
+		switch {
+		case behind && r.order != nil && r.order.Force && c.Key != "" && version.Generation == o.config.Generation:
+			// Between what the row has and everything later.
+			c.Pos = version.Pos + "/force"
+		case behind:
+			late, latest = late+1, version.Pos
+			continue
+		}
+		has[id] = sinks.Version{Exists: true, Generation: o.config.Generation, Pos: c.Pos}
+	}
+	if late > 0 && late == len(all) {
+		r.item, r.verdict = nil, VerdictSuperseded
+		r.reason = fmt.Sprintf("its row has a later change, at %s, and this one is at %s; --force applies it nevertheless", latest, r.letter.Position)
+	}
+	return nil
+}
+
+// conclude makes the verdicts durable, with the changes behind them and the markers
+// that they clear. A *sinks.RefusedError leaves everything as it was.
+func (o *owner) conclude(ctx context.Context, list []*redo, d *order, unpark [][32]byte) error {
+	b := &sinks.Batch{Claim: o.claim, Expect: o.expect, Next: o.expect, Generation: o.config.Generation, Unpark: unpark}
+	for _, r := range list {
+		if r.item != nil {
+			b.Changes = append(b.Changes, r.item.change)
+			if r.item.extra != nil {
+				b.Changes = append(b.Changes, r.item.extra.more...)
+			}
+		}
+		answer := &Result{ID: r.letter.ID, Outcome: r.verdict, Message: r.reason}
+		switch {
+		case r.order != nil:
+			answer.Command = r.order.Command.Command
+		case d != nil:
+			answer.Command = d.Command.Command
+		}
+		b.DeadLetters = append(b.DeadLetters, o.answer(answer))
+	}
+	if _, err := o.write(ctx, b); err != nil {
+		return err
+	}
+	o.backlog = true
+	for _, key := range unpark {
+		delete(o.parked, key)
+	}
+	o.line.applied()
+	o.mu.Lock()
+	o.parkedRows = len(o.parked)
+	o.mu.Unlock()
+	for _, r := range list {
+		o.metrics.replayed.WithLabelValues(string(r.verdict)).Inc()
+	}
+	return nil
+}
+
+// refuse answers a command that has no effect.
+func (o *owner) refuse(ctx context.Context, d *order, why string) error {
+	o.log.Warn("a command about a dead letter was not carried out", "id", d.ID, "do", d.Do, "reason", why)
+	return o.conclude(ctx, []*redo{{letter: Letter{ID: d.ID}, order: d, verdict: VerdictFailed, reason: why}}, nil, nil)
+}
