@@ -109,6 +109,13 @@ func (r *Runtime) start(ctx context.Context, a kafka.Assigned, c *sinks.Claim) (
 		return 0, &cdc.StopError{What: fmt.Sprintf("topic %q was deleted and made anew: the sink has applied offsets of topic id %s, and it is %s now", a.Topic, c.ID, a.TopicID), Pos: a.TopicPartition.String(),
 			Next: forget}
 	}
+	if c.Local && a.Committed > c.Next {
+		b := &sinks.Batch{Claim: *c, Expect: c.Next, Next: a.Committed, Generation: r.config.Generation}
+		if _, err := r.config.Sink.Write(ctx, b); err != nil {
+			return 0, fmt.Errorf("take over the group's offset of %s: %w", a.TopicPartition, err)
+		}
+		c.Next = a.Committed
+	}
 	if c.Next == sinks.NoOffset {
 		if a.Committed >= 0 {
 			r.log.Warn("the sink has no offset for a partition that the group has one for; it begins as source.start says", "topic", a.Topic, "partition", a.Partition, "group_offset", a.Committed, "begins", a.Start)
@@ -172,7 +179,7 @@ func (r *Runtime) owner(tp kafka.TopicPartition, c claimed, cancel context.Cance
 	o := &owner{
 		config: &r.config, log: r.log.With("topic", tp.Topic, "partition", tp.Partition), tp: tp, source: r.source,
 		circuit: r.circuit, limiter: r.limiter, faults: r.faults, orders: r.orders, metrics: r.metrics, slots: r.slots, topics: r.topics, budget: r.budget, queue: newQueue(),
-		decoder: newDecoder(r.config.Schemas, r.shapes, len(r.config.Steps) > 0), claim: c.claim, expect: c.start, next: c.start,
+		decoder: newDecoder(r.config.Schemas, r.shapes, len(r.config.Steps) > 0), claim: c.claim, expect: c.start, next: c.start, settled: c.start,
 		parked: parked{}, backlog: c.claim.Backlog, cancel: cancel, leaving: make(chan struct{}), done: make(chan struct{}),
 	}
 	o.line = newLine(r.config.Steps, r.config.State, &o.decoder.arena)
@@ -188,7 +195,7 @@ func (r *Runtime) Revoke(ctx context.Context, parts []kafka.TopicPartition) {
 	owners, offsets := r.detach(parts), map[kafka.TopicPartition]int64{}
 	r.release(owners)
 	for _, o := range owners {
-		offsets[o.tp] = o.position()
+		offsets[o.tp] = o.committable()
 		o.log.Info("gave the partition back", "offset", o.position())
 	}
 	r.commit(ctx, offsets)

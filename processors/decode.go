@@ -105,6 +105,9 @@ func (d *decoder) batch(ctx context.Context, messages []kafka.Message) ([]item, 
 			it.extra = &extras[i]
 		}
 		err := d.decode(ctx, &it)
+		if it.change != nil {
+			it.change.Offset = it.message.Offset
+		}
 		if err != nil && !errors.As(err, &it.fault) {
 			return nil, fmt.Errorf("%s offset %d: %w", it.message.TopicPartition, it.message.Offset, err)
 		}

@@ -45,6 +45,7 @@ type owner struct {
 
 	mu         sync.Mutex // guards the following
 	next       int64      // everything before it is done
+	settled    int64      // and everything before this, its dead letters in their topic included
 	oldest     time.Time  // of the batch that runs; zero: none runs
 	parkedRows int
 	paused     bool
@@ -148,6 +149,7 @@ func (o *owner) turn(ctx context.Context, messages []kafka.Message, tries attemp
 	if err := o.drain(ctx); err != nil {
 		return err
 	}
+	o.settles()
 	return stop
 }
 
@@ -232,6 +234,20 @@ func (o *owner) passed(next int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.next = next
+}
+
+// committable is what the group may know: behind a sink without a durable outbox,
+// its offset is all that a restart has.
+func (o *owner) committable() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.settled
+}
+
+func (o *owner) settles() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.settled = o.next
 }
 
 func (o *owner) position() int64 {

@@ -168,7 +168,7 @@ func (r *Runtime) commitAll(ctx context.Context) {
 	r.mu.Lock()
 	offsets := map[kafka.TopicPartition]int64{}
 	for tp, o := range r.owners {
-		if next := o.position(); next >= 0 && r.sent[tp] != next {
+		if next := o.committable(); next >= 0 && r.sent[tp] != next {
 			offsets[tp] = next
 		}
 	}

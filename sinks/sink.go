@@ -90,6 +90,9 @@ type Claim struct {
 	Parked    []Park // the rows whose changes are diverted
 	// Backlog tells that dead letters wait in the outbox.
 	Backlog bool
+	// Local tells that the sink's memory is this machine's alone: where the group's
+	// offset is ahead, another machine has gone on from there.
+	Local bool
 }
 
 // Park marks a row whose changes are diverted to the dead-letter topic. Key is
@@ -140,6 +143,7 @@ type Change struct {
 	Origin   *Origin
 	Op       cdc.Op // read, create, update or delete
 	Position cdc.Position
+	Offset   int64 // of the record in its partition of the log
 	Shape    *Shape
 	// Row has a value for each column of the shape. Unchanged and Absent ones
 	// are not known and must stay as the destination has them; under a delete

@@ -43,7 +43,16 @@ type sourceSettings struct {
 
 type sinkSettings struct {
 	Postgres *postgresSink `yaml:"postgres" doc:"Rows in PostgreSQL, in one transaction with their offsets."`
+	File     *fileSink     `yaml:"file" doc:"Changes as lines of JSON in files of a folder, each once (docs/files.md)."`
+	Stdout   *stdoutSink   `yaml:"stdout" doc:"Changes as lines of JSON on standard output; after a crash some come again. It forgets at its end which rows are parked. Written as stdout: {}."`
 }
+
+type fileSink struct {
+	Dir      string      `yaml:"dir" required:"true" example:"/var/lib/changes" doc:"The folder; made when it is missing. Several processors of one pipeline may share it."`
+	MaxBytes config.Size `yaml:"max_bytes" default:"64MiB" min:"1KiB" max:"64GiB" doc:"From this size on a file is closed and the next one begun, named by topic, partition and first offset."`
+}
+
+type stdoutSink struct{}
 
 type postgresSink struct {
 	URL          string `yaml:"url" required:"true" example:"postgres://loader@127.0.0.1:5432/warehouse" doc:"libpq URL or keywords. PGPASSWORD, PGPASSFILE, sslmode and target_session_attrs work as in libpq."`

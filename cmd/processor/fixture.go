@@ -140,7 +140,11 @@ func (f *fixture) pipeline(name string, file *config.File, fallback string) (reh
 
 // target is the table that the sink's template gives an origin.
 func (s *settings) target(o *sinks.Origin) string {
-	return strings.NewReplacer("{db}", o.Database, "{name}", o.Name, "{schema}", o.Schema, "{table}", o.Table, "{topic}", o.Topic).Replace(s.Sink.Postgres.Table)
+	template := "{schema}.{table}"
+	if s.Sink.Postgres != nil {
+		template = s.Sink.Postgres.Table
+	}
+	return strings.NewReplacer("{db}", o.Database, "{name}", o.Name, "{schema}", o.Schema, "{table}", o.Table, "{topic}", o.Topic).Replace(template)
 }
 
 // changes and want are a test in the words of a rehearsal.

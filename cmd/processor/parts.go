@@ -72,7 +72,7 @@ func (s *settings) schemas(reg prometheus.Registerer) (schemas, error) {
 // runtimeConfig is the pipeline without its outside parts.
 func (s *settings) runtimeConfig(file *config.File, log *slog.Logger) processors.Config {
 	c := processors.DefaultConfig()
-	c.Name, c.SinkKind, c.Log = s.Name, "postgres", log
+	c.Name, c.SinkKind, c.Log = s.Name, s.Sink.kind(), log
 	c.Instance = s.Group.InstanceID
 	if c.Instance == "" {
 		c.Instance, _ = os.Hostname() // without a name, dead letters lack one

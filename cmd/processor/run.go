@@ -11,7 +11,6 @@ import (
 	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/processors"
 	"github.com/tailrace/tailrace/processors/steps"
-	"github.com/tailrace/tailrace/sinks/postgres"
 )
 
 func newRunCommand(g *globals) *cobra.Command {
@@ -58,7 +57,7 @@ func runPipeline(ctx context.Context, s *settings, file *config.File, made []pro
 	if err != nil {
 		return err
 	}
-	sink, err := postgres.New(s.postgresConfig(), log)
+	sink, err := s.sink(log)
 	if err != nil {
 		return err
 	}

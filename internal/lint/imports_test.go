@@ -20,6 +20,8 @@ var arrows = []struct {
 	{"schema", []string{"cdc"}},
 	{"schema/registry", []string{"cdc"}},
 	{"sinks", []string{"cdc"}},
+	{"sinks/file", []string{"sinks", "sinks/jsonlines"}},
+	{"sinks/stdout", []string{"sinks", "sinks/jsonlines"}},
 	{"sinks/…", []string{"cdc", "sinks"}},
 	{"processors", []string{"cdc", "schema", "schema/registry", "kafka", "sinks", "processors/state"}},
 	{"processors/state", []string{"cdc"}},
