@@ -219,21 +219,26 @@ func (k *keeper) learned(slots []string, records map[string]cdc.Bookmark) {
 
 // move makes the trailing slot, or moves it on.
 func (k *keeper) move(ctx context.Context, conn *pgx.Conn) error {
-	if state, _ := k.status.current(); state != ops.StateStreaming || k.window == 0 {
+	if state, _ := k.status.current(); state != ops.StateStreaming {
 		return nil
 	}
 	h, err := k.look(ctx, conn)
 	if err != nil || h.Live == nil || h.Live.Lost() || h.Live.Confirmed == 0 {
 		return err
 	}
-	t := h.Trailing
-	if t == nil {
-		return k.make(ctx, conn, &h)
-	}
-	if k.postgres.Failover && h.Version >= 170000 && h.Live.Failover && !t.Failover {
-		if err := postgres.SetFailover(ctx, k.postgres, t.Name); err != nil {
-			return err
+	for _, held := range h.All() {
+		if h.Live.Failover && !held.Failover {
+			if err := postgres.SetFailover(ctx, k.postgres, held.Name); err != nil {
+				return err
+			}
 		}
+	}
+	t := h.Trailing
+	switch {
+	case k.window == 0:
+		return nil
+	case t == nil:
+		return k.make(ctx, conn, &h)
 	}
 	to := min(k.target(&h, time.Now()), h.Live.Confirmed)
 	switch {

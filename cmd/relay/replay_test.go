@@ -294,3 +294,33 @@ func TestSlotCreateAndDrop(t *testing.T) {
 		t.Errorf("%s", out)
 	}
 }
+
+// TestReplayOfATableThatTheHistoryDoesNotKnow: it was not published then, so its rows
+// have no schema of their time.
+func TestReplayOfATableThatTheHistoryDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, pastConfig+"tables: {exclude: [public.other]}\n")
+	w.sql(t, "CREATE TABLE orders (id int PRIMARY KEY)", "CREATE TABLE other (id int PRIMARY KEY, a int NOT NULL)", "CREATE PUBLICATION tailrace_"+w.name+" FOR ALL TABLES")
+	w.start(t)
+	eventually(t, "there is a trailing slot", func() bool { return w.held(t, "trailing") == "1" })
+	first := w.lsn(t, "SELECT pg_current_wal_lsn()").String()
+	w.passes(t, "INSERT INTO orders VALUES (1)", "INSERT INTO other VALUES (1, 1)")
+	if s := w.counted(t, "--from", first, "--dry-run"); s.Changes != 1 {
+		t.Errorf("a table that is excluded is replayed: %+v", s)
+	}
+	w.configure(t, "exclude: [public.other]", "exclude: [public.none]")
+	if r := w.relay(t, "replay", "--from", first, "--dry-run"); r.code != 0 || !strings.Contains(r.err, "does not know this table") || !strings.Contains(r.out, "2 changes") {
+		t.Errorf("exit %d\n%s%s", r.code, r.out, r.err)
+	}
+	w.fails(t, 3, "--schema=relation-only", "replay", "--from", first, "--id", "strict")
+	w.fails(t, 2, "with other tables, topic or schema", "replay", "--id", "strict", "--schema", "relation-only")
+	if s := w.counted(t, "--from", first, "--id", "loose", "--schema", "relation-only"); s.Changes != 2 {
+		t.Errorf("%+v", s)
+	}
+	if got := w.records(t, w.name+".public.other.replay.loose", 1); lineOf(got[0]) != `c {"id":1} null {"id":1,"a":1}` {
+		t.Errorf("%s", lineOf(got[0]))
+	}
+	if text := w.latest(t, w.name+".public.other-value.replay.loose"); !strings.Contains(text, "null") {
+		t.Errorf("%s", text)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/internal/docsgen"
@@ -53,7 +54,12 @@ func (v transcripts) replace(text string) string {
 		}
 		return v[m]
 	})
-	text = transcriptTime.ReplaceAllString(text, "2026-03-01T10:15:00Z")
+	text = transcriptTime.ReplaceAllStringFunc(text, func(m string) string {
+		if at, err := time.Parse(time.RFC3339Nano, m); err == nil && time.Until(at) > time.Hour {
+			return "2026-03-08T10:15:00Z"
+		}
+		return "2026-03-01T10:15:00Z"
+	})
 	text = transcriptBytes.ReplaceAllString(text, "1.5 MiB")
 	text = transcriptTook.ReplaceAllString(text, " in 21 ms, 190/s")
 	text = transcriptTag.ReplaceAllString(text, "_${1}_5f3a9c")

@@ -65,6 +65,9 @@ func (s *settings) Validate(report config.Report) {
 	if s.Heartbeat.Topic && s.Heartbeat.Interval == 0 {
 		report("heartbeat.interval", "want more than 0s beside heartbeat.topic: true")
 	}
+	if s.Replay.BookmarkTTL <= 0 {
+		report("replay.bookmark_ttl", "want more than 0s: bookmarks would expire at once")
+	}
 	if name := s.names().Trailing; s.Replay.Window > 0 && len(name) > 63 {
 		report("postgres.slot.name", "want at most %d characters beside replay.window: the trailing slot's name is longer by %d", 63-len(name)+len(s.Postgres.Slot.Name), len(name)-len(s.Postgres.Slot.Name))
 	}
