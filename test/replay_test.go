@@ -34,7 +34,12 @@ func newReplayWorld(t *testing.T, rng *rand.Rand) *replayWorld {
 	t.Helper()
 	w := &replayWorld{stack: newStack(t), rng: rng}
 	w.sql(killSchema, `INSERT INTO accounts SELECT g, 'old', repeat('y', 3000) FROM generate_series(1, 300) g`)
-	w.file, w.ops = w.relayConfig(replayConfig)
+	extra := replayConfig
+	if rng.IntN(2) == 0 {
+		extra = strings.Replace(extra, "format: {", "format: {compat: debezium, ", 1)
+	}
+	t.Log(extra)
+	w.file, w.ops = w.relayConfig(extra)
 	w.start()
 	await(t, func() (bool, string) {
 		return w.trailing() != "<null>", "there is no trailing slot"

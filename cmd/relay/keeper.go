@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -58,9 +59,16 @@ type keeper struct {
 	repeats  *ops.Repeats
 	fresh    chan []string // slots of bookmarks whose records nobody has read
 
-	mu      sync.Mutex           // guards the following
-	samples []cdc.Sample         // of the history that is streamed, by LSN
-	expires map[string]time.Time // of bookmarks, by slot
+	mu      sync.Mutex        // guards the following
+	samples []cdc.Sample      // of the history that is streamed, by LSN
+	expires map[string]expiry // of bookmarks, by slot
+}
+
+// expiry is when a bookmark expires. It was released and made again since, perhaps,
+// under the same name, so what is over is read once more before it is believed.
+type expiry struct {
+	at, read time.Time
+	asked    bool // for being read once more
 }
 
 // keepEvery is how often the trailing slot is looked after.
@@ -149,6 +157,11 @@ func (k *keeper) giveUp(ctx context.Context, conn *pgx.Conn) (gave bool, err err
 func (k *keeper) over(held *postgres.Held, now time.Time) string {
 	k.mu.Lock()
 	expires, known := k.expires[held.Name]
+	over := known && now.After(expires.at)
+	if over && !expires.read.After(expires.at) {
+		over, expires.asked = false, true
+		k.expires[held.Name] = expires
+	}
 	k.mu.Unlock()
 	switch {
 	case held.Lost():
@@ -159,7 +172,7 @@ func (k *keeper) over(held *postgres.Held, now time.Time) string {
 		return fmt.Sprintf("it keeps catalog rows of %s transactions ago from being vacuumed, half of autovacuum_freeze_max_age", ops.Count(held.XMinAge))
 	case held.Name == k.names.Trailing && k.window == 0:
 		return "replay.window is 0s"
-	case known && now.After(expires):
+	case over:
 		return "the bookmark has expired (replay.bookmark_ttl)"
 	}
 	return ""
@@ -170,11 +183,14 @@ func (k *keeper) learn(bookmarks []postgres.Held) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var fresh []string
+	there := map[string]bool{}
 	for _, h := range bookmarks {
-		if _, known := k.expires[h.Name]; !known {
+		there[h.Name] = true
+		if e, known := k.expires[h.Name]; !known || e.asked {
 			fresh = append(fresh, h.Name)
 		}
 	}
+	maps.DeleteFunc(k.expires, func(slot string, _ expiry) bool { return !there[slot] })
 	if len(fresh) == 0 {
 		return
 	}
@@ -207,13 +223,19 @@ func (k *keeper) read(ctx context.Context) error {
 func (k *keeper) learned(slots []string, records map[string]cdc.Bookmark) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, b := range records {
-		k.expires[b.Slot] = b.Expires
-	}
+	now := time.Now()
 	for _, name := range slots {
-		if _, known := k.expires[name]; !known {
-			k.expires[name] = time.Now().Add(k.ttl)
+		e, known := k.expires[name]
+		if !known {
+			e.at = now.Add(k.ttl)
 		}
+		for _, b := range records {
+			if b.Slot == name {
+				e.at = b.Expires
+			}
+		}
+		e.read, e.asked = now, false
+		k.expires[name] = e
 	}
 }
 

@@ -40,19 +40,22 @@ func TestTheTrailingSlotBelongsWhereTheWindowBegins(t *testing.T) {
 func TestWhatHoldsThePastIsGivenUp(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	k := &keeper{window: time.Hour, walMax: 100, names: postgres.NewNames("shop", "s"), expires: map[string]time.Time{"late": now.Add(-time.Second), "early": now.Add(time.Hour)}}
+	k := &keeper{window: time.Hour, walMax: 100, names: postgres.NewNames("shop", "s"), expires: map[string]expiry{
+		"late": {at: now.Add(-time.Second), read: now}, "late, as read before": {at: now.Add(-time.Second), read: now.Add(-time.Hour)}, "early": {at: now.Add(time.Hour), read: now},
+	}}
 	fine := postgres.Held{Name: "early", Retained: 99, XMinAge: 9, FreezeAge: 20, Status: "reserved"}
 	for what, c := range map[string]struct {
 		change func(*postgres.Held)
 		over   bool
 	}{
-		"nothing is wrong":       {func(*postgres.Held) {}, false},
-		"as much as wal.max":     {func(h *postgres.Held) { h.Retained = 100 }, true},
-		"an old catalog":         {func(h *postgres.Held) { h.XMinAge = 10 }, true},
-		"invalidated":            {func(h *postgres.Held) { h.Status = "lost" }, true},
-		"expired":                {func(h *postgres.Held) { h.Name = "late" }, true},
-		"its record is not read": {func(h *postgres.Held) { h.Name = "new" }, false},
-		"the trailing slot":      {func(h *postgres.Held) { h.Name = k.names.Trailing }, false},
+		"nothing is wrong":               {func(*postgres.Held) {}, false},
+		"as much as wal.max":             {func(h *postgres.Held) { h.Retained = 100 }, true},
+		"an old catalog":                 {func(h *postgres.Held) { h.XMinAge = 10 }, true},
+		"invalidated":                    {func(h *postgres.Held) { h.Status = "lost" }, true},
+		"expired":                        {func(h *postgres.Held) { h.Name = "late" }, true},
+		"expired, but made anew perhaps": {func(h *postgres.Held) { h.Name = "late, as read before" }, false},
+		"its record is not read":         {func(h *postgres.Held) { h.Name = "new" }, false},
+		"the trailing slot":              {func(h *postgres.Held) { h.Name = k.names.Trailing }, false},
 	} {
 		h := fine
 		c.change(&h)

@@ -166,7 +166,7 @@ func (s *settings) relayConfig(book *ruleBook) cdc.Config {
 func (s *settings) keeper(sup *supervisor, log *slog.Logger) *keeper {
 	return &keeper{
 		postgres: sup.postgres, names: s.names(), window: s.Replay.Window, max: int64(s.Replay.Max), walMax: int64(s.WAL.Max), ttl: s.Replay.BookmarkTTL,
-		status: sup.status, log: log, repeats: ops.NewRepeats(log), fresh: make(chan []string, 1), expires: map[string]time.Time{},
+		status: sup.status, log: log, repeats: ops.NewRepeats(log), fresh: make(chan []string, 1), expires: map[string]expiry{},
 		recall: func(ctx context.Context) (map[string]cdc.Bookmark, error) {
 			rem, err := kafka.Recall(ctx, sup.kafka)
 			if err != nil {

@@ -117,9 +117,9 @@ func (p *past) holds(at place) (postgres.Held, error) {
 func (p *past) gone(at place) error {
 	stop := &cdc.StopError{What: fmt.Sprintf("%s is no longer held", at.text)}
 	slots := p.slots()
-	const else1 = "relay snapshot start --table S.T reads tables as they are now, and topics may still have the records"
+	const instead = "topics may still have the records, and an ad-hoc snapshot of the tables publishes them as they are now"
 	if len(slots) == 0 {
-		stop.Next = "no slot holds the past: set replay.window, or make bookmarks, for the next time; " + else1
+		stop.Next = "no slot holds the past: set replay.window, or make bookmarks, for the next time; " + instead
 		return stop
 	}
 	oldest := slots[len(slots)-1]
@@ -127,7 +127,7 @@ func (p *past) gone(at place) error {
 	if clock := p.clock(oldest.Confirmed); clock != 0 {
 		stop.Next += ", " + time.UnixMicro(clock).UTC().Format(time.RFC3339Nano)
 	}
-	stop.Next += " (slot " + oldest.Name + "); " + else1
+	stop.Next += " (slot " + oldest.Name + "); " + instead
 	return stop
 }
 
