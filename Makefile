@@ -13,7 +13,7 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz test-real lint generate
+.PHONY: help build demo test fuzz test-real bench bench-micro lint generate
 
 help: ## Lists the targets
 	@echo 'Targets:'
@@ -36,6 +36,10 @@ fuzz: ## Feeds the decoder of the replication stream with hostile input; TIME=20
 test-real: ## The same promises against Apache Kafka, a real registry and PostgreSQL 14 to 18; needs Java 21 and Maven; ARGS=--help says more
 	$(BUILD) -o bin/ ./cmd/relay ./cmd/processor ./cmd/demo ./test/real
 	@exec bin/real $(ARGS)
+
+bench: ## Measures it beside pg_recvlogical, Debezium and the server alone; Linux, Java 21, Maven; ARGS='--only stream --rows 100000', ARGS=--help says more
+	@$(BUILD) $(if $(PROFILE),-overlay bench/profile/overlay.json) -o bin/ ./cmd/relay ./cmd/processor ./bench >&2
+	@exec bin/bench $(ARGS)
 
 lint: ## Checks formatting, go vet, go.mod, staticcheck
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')) && \

@@ -123,6 +123,17 @@ func (s *Server) start(ctx context.Context) error {
 	}
 }
 
+// PID is the process id of the postmaster, the parent of all backends; 0 when it
+// does not run.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.proc == nil {
+		return 0
+	}
+	return s.proc.Pid()
+}
+
 // Port is the TCP port on 127.0.0.1.
 func (s *Server) Port() int { return s.port }
 

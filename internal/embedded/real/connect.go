@@ -41,8 +41,10 @@ connector.client.config.override.policy=All
 
 // StartConnect starts a worker for the broker at kafka, with the plugins that are
 // installed, and returns when it answers. Its time zone is UTC, because Debezium
-// writes ranges of timestamptz in the zone of its worker.
-func (p Parts) StartConnect(ctx context.Context, dir, kafka string) (*Connect, error) {
+// writes ranges of timestamptz in the zone of its worker. java are options of the
+// Java virtual machine; without any it is one that starts quickly and stays small,
+// which is slower than Connect's own.
+func (p Parts) StartConnect(ctx context.Context, dir, kafka string, java ...string) (*Connect, error) {
 	if err := p.want(connectPart, debeziumPart, converterPart); err != nil {
 		return nil, err
 	}
@@ -62,11 +64,15 @@ func (p Parts) StartConnect(ctx context.Context, dir, kafka string) (*Connect, e
 	if err := os.WriteFile(properties, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
+	if len(java) == 0 {
+		java = []string{"-Xmx1500m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"}
+	}
+	command := append([]string{p.kafkaJava}, java...)
 	c := &Connect{url: fmt.Sprintf("http://127.0.0.1:%d", port)}
 	c.server = &server{
 		name: "Kafka Connect " + KafkaVersion,
-		command: []string{p.kafkaJava, "-Xmx1500m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=INFO", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8",
-			"-cp", filepath.Join(p.folder(connectPart), "*"), "org.apache.kafka.connect.cli.ConnectStandalone", properties},
+		command: append(command, "-Dlog4j2.level=INFO", "-Duser.timezone=UTC", "-Dfile.encoding=UTF-8",
+			"-cp", filepath.Join(p.folder(connectPart), "*"), "org.apache.kafka.connect.cli.ConnectStandalone", properties),
 		dir: dir,
 		log: filepath.Join(dir, "connect.log"),
 		answers: func(ctx context.Context) error {
