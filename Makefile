@@ -9,6 +9,9 @@ LDFLAGS := -s -w -X $(OPS).Version=$(VERSION) -X $(OPS).Commit=$(COMMIT)
 # Static binaries that are the same wherever they are built.
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)'
 
+# The folders that have microbenchmarks.
+BENCHED = $$(grep -rl --exclude-dir=.cache --include='*_test.go' '^func Benchmark' . | xargs -n 1 dirname | sort -u)
+
 # Arguments of the demo: make demo ARGS='--check --seed 7'
 ARGS ?=
 
@@ -29,6 +32,7 @@ demo: ## Shows it at work, with embedded services; ARGS=--check kills and proves
 
 test: ## Runs all tests that need nothing but Go, a C compiler and the network
 	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -run '^$$' -bench . -benchtime 1x $(BENCHED)
 
 fuzz: ## Feeds the decoder of the replication stream with hostile input; TIME=20s
 	$(GO) test ./cdc/pgoutput -run '^$$' -fuzz FuzzDecode -fuzztime $(or $(TIME),20s)
@@ -40,6 +44,11 @@ test-real: ## The same promises against Apache Kafka, a real registry and Postgr
 bench: ## Measures it beside pg_recvlogical, Debezium and the server alone; Linux, Java 21, Maven; ARGS='--only stream --rows 100000', ARGS=--help says more
 	@$(BUILD) $(if $(PROFILE),-overlay bench/profile/overlay.json) -o bin/ ./cmd/relay ./cmd/processor ./bench >&2
 	@exec bin/bench $(ARGS)
+
+bench-micro: ## Runs the microbenchmarks and compares them with the last release's, bench/baseline.txt
+	@mkdir -p .cache/bench
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime 0.3s -count 6 $(BENCHED) > .cache/bench/micro.txt || { cat .cache/bench/micro.txt; exit 1; }
+	$(GO) tool -modfile=tools.mod benchstat bench/baseline.txt .cache/bench/micro.txt
 
 lint: ## Checks formatting, go vet, go.mod, staticcheck
 	@files=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')) && \

@@ -48,19 +48,19 @@ func (w *wire) Read(p []byte) (int, error) {
 	}
 }
 
-const rowBytes = 200
+const packetBytes = 200
 
-func newWire() *wire { return &wire{packets: make(chan []byte, receiveBuffer/rowBytes)} }
+func newWire() *wire { return &wire{packets: make(chan []byte, receiveBuffer/packetBytes)} }
 
 // row is the packet of one change.
-func row() []byte { return message('d', make([]byte, rowBytes-5)) }
+func row() []byte { return message('d', make([]byte, packetBytes-5)) }
 
 // until reads so many rows.
 func until(t *testing.T, f *frames, rows int) {
 	t.Helper()
 	for range rows {
 		for {
-			body, err := f.next(time.Second)
+			body, _, err := f.next(time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,10 +90,10 @@ func TestABacklogIsReadInLargePieces(t *testing.T) {
 		reads, began := w.reads, time.Now()
 		until(t, f, backlog)
 		reads = w.reads - reads
-		if piece := backlog * rowBytes / reads; piece < receiveBuffer/2 {
+		if piece := backlog * packetBytes / reads; piece < receiveBuffer/2 {
 			t.Errorf("%d reads of %d bytes on average; want pieces of about %d", reads, piece, receiveBuffer)
 		}
-		if took, most := time.Since(began), backlog*rowBytes/receiveBuffer*paceEvery*3/2; took > most {
+		if took, most := time.Since(began), backlog*packetBytes/receiveBuffer*paceEvery*3/2; took > most {
 			t.Errorf("it took %v, want at most %v: a pause is for filling the buffer, not for waiting on a full one", took, most)
 		}
 	})
