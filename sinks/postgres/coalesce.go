@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -21,6 +22,10 @@ type operation struct {
 	// the order of their positions; outcomes of changes that the fold itself
 	// decided are not among them.
 	members []int
+	// layer is 0 but for a patch on top of another operation of the batch on its row:
+	// that one goes before, in a statement of its own.
+	layer   int
+	dropped bool // a later whole image has taken its place
 }
 
 type kind uint8
@@ -44,10 +49,16 @@ type folded struct {
 // meets a row once (PostgreSQL answers 21000 otherwise) and the last position
 // wins. Operations are sorted by target and key: two batches that meet in the
 // same rows then wait for each other instead of deadlocking.
+//
+// A change takes an earlier one's place only where it has every column that the
+// earlier one has. A patch is not filled up with values of the batch: an image before
+// it may be an old one that was delivered again, and the row may have had later values
+// since. It gets a layer of its own instead, in which the guard by position decides
+// about it alone.
 func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 	f := folded{outcomes: make([]sinks.Outcome, len(changes))}
 	type rowID struct{ target, key string }
-	rows := make(map[rowID]*operation, len(changes))
+	rows := make(map[rowID][]*operation, len(changes)) // by layer
 	// A patch after a delete has no row to change. It is refused unless a later
 	// change of the batch brings a row or removes it again.
 	orphans := map[rowID][]int{}
@@ -72,12 +83,13 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 		if c.Key == "" {
 			id.key = c.Pos // a row of its own
 		}
-		cur := rows[id]
-		if cur == nil {
-			rows[id] = next
+		chain := rows[id]
+		if len(chain) == 0 {
+			rows[id] = []*operation{next}
 			f.ops = append(f.ops, next)
 			continue
 		}
+		cur := chain[len(chain)-1]
 		if d := next.pos.Compare(cur.pos); d <= 0 {
 			f.outcomes[i] = sinks.Stale
 			if d == 0 {
@@ -90,14 +102,32 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 			continue
 		}
 		delete(orphans, id)
-		cur.absorb(next)
+		switch {
+		case next.kind != patch: // nothing of what was before it is left
+			for _, op := range chain[1:] {
+				op.dropped = true
+				chain[0].members = append(chain[0].members, op.members...)
+			}
+			chain[0].absorb(next)
+			rows[id] = chain[:1]
+		case cur.kind == patch && next.covers(cur):
+			cur.absorb(next)
+		default:
+			next.layer = cur.layer + 1
+			rows[id] = append(chain, next)
+			f.ops = append(f.ops, next)
+		}
 	}
+	f.ops = slices.DeleteFunc(f.ops, func(op *operation) bool { return op.dropped })
 	for _, indexes := range orphans {
 		f.refusals = append(f.refusals, sinks.Refusal{Index: indexes[0], Err: missingBase(changes[indexes[0]])})
 	}
 	sort.Slice(f.refusals, func(a, b int) bool { return f.refusals[a].Index < f.refusals[b].Index })
 	sort.Slice(f.ops, func(a, b int) bool {
 		x, y := f.ops[a], f.ops[b]
+		if x.layer != y.layer {
+			return x.layer < y.layer
+		}
 		if x.target != y.target {
 			return x.target < y.target
 		}
@@ -118,53 +148,32 @@ func kindOf(c *sinks.Change) kind {
 	return patch
 }
 
-// absorb makes o what it and the later change next do together.
+// absorb makes o what the later change next does.
 func (o *operation) absorb(next *operation) {
-	row, whole := next.row, next.kind != patch
-	if next.kind == patch && o.kind != remove {
-		row, whole = o.fill(next), false
-		if o.kind == upsert && complete(row) {
-			whole = true
-		}
-	}
-	switch {
-	case next.kind == remove:
-		o.kind = remove
-	case whole:
-		o.kind = upsert
-	default:
-		o.kind = patch
-	}
-	o.shape, o.origin, o.row = next.shape, next.origin, row
+	o.kind, o.shape, o.origin, o.row = next.kind, next.shape, next.origin, next.row
 	o.pos, o.posTxt = next.pos, next.posTxt
 	o.members = append(o.members, next.members...)
 }
 
-// fill is next's row with what it lacks taken from o's, by column name.
-func (o *operation) fill(next *operation) []cdc.Value {
-	row := make([]cdc.Value, len(next.row))
-	copy(row, next.row)
-	for i := range row {
-		if row[i].State == cdc.Text || row[i].State == cdc.Null {
+// covers tells whether o has every column that the earlier patch has.
+func (o *operation) covers(earlier *operation) bool {
+	for i, c := range earlier.shape.Columns {
+		if !takesPart(earlier, i) {
 			continue
 		}
-		if o.shape == next.shape {
-			row[i] = o.row[i]
-			continue
-		}
-		for j, c := range o.shape.Columns {
-			if c.Name == next.shape.Columns[i].Name {
-				row[i] = o.row[j]
+		if o.shape == earlier.shape {
+			if !takesPart(o, i) {
+				return false
 			}
+			continue
 		}
-	}
-	return row
-}
-
-func complete(row []cdc.Value) bool {
-	for _, v := range row {
-		if v.State != cdc.Text && v.State != cdc.Null {
+		if !slices.ContainsFunc(o.shape.Columns, func(d sinks.Column) bool { return d.Name == c.Name }) {
 			return false
+		}
+		for j, d := range o.shape.Columns {
+			if d.Name == c.Name && !takesPart(o, j) {
+				return false
+			}
 		}
 	}
 	return true

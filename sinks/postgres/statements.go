@@ -249,6 +249,7 @@ func (b *builder) removeBeside() *query {
 func groups(ops []*operation, find func(*operation) *table) []*group {
 	type id struct {
 		target string
+		layer  int
 		kind   kind
 		shape  *sinks.Shape
 		mask   string
@@ -265,7 +266,7 @@ func groups(ops []*operation, find func(*operation) *table) []*group {
 				mask = append(mask, '0')
 			}
 		}
-		g := index[id{op.target, op.kind, op.shape, string(mask)}]
+		g := index[id{op.target, op.layer, op.kind, op.shape, string(mask)}]
 		if g == nil {
 			g = &group{kind: op.kind, table: find(op)}
 			for i, m := range mask {
@@ -273,7 +274,7 @@ func groups(ops []*operation, find func(*operation) *table) []*group {
 					g.columns = append(g.columns, i)
 				}
 			}
-			index[id{op.target, op.kind, op.shape, string(mask)}] = g
+			index[id{op.target, op.layer, op.kind, op.shape, string(mask)}] = g
 			out = append(out, g)
 		}
 		g.ops = append(g.ops, op)

@@ -33,28 +33,29 @@ type Destination struct {
 // Run runs the suite; fresh makes a destination for each of its tests.
 func Run(t *testing.T, fresh func(t *testing.T) Destination) {
 	for name, test := range map[string]func(*testing.T, *bench){
-		"OrderPerKey":                   orderPerKey,
-		"RepeatedBatch":                 repeatedBatch,
-		"RepeatedChanges":               repeatedChanges,
-		"CutBatch":                      cutBatch,
-		"UnchangedValues":               unchangedValues,
-		"UnchangedValuesWithoutBase":    unchangedWithoutBase,
-		"DeleteOfTheAbsent":             deleteOfTheAbsent,
-		"LateUpdateDoesNotResurrect":    lateUpdate,
-		"DeletedRowComesBack":           comesBack,
-		"KeyChange":                     keyChange,
-		"Resume":                        resume,
-		"PoisonRowInTheMiddle":          poison,
-		"PoisonAfterGoodChangesOfARow":  poisonAfterGood,
-		"ZombieFenced":                  zombie,
-		"ReclaimOnlyOwnClaim":           reclaim,
-		"NewGenerationOverwrites":       generation,
-		"DeadLettersAndMarkersInCommit": outbox,
-		"Truncate":                      truncate,
-		"TruncateOverPartitions":        truncateOverPartitions,
-		"TruncateRepeated":              truncateRepeated,
-		"SweepAfterASnapshot":           sweep,
-		"RandomChanges":                 random,
+		"OrderPerKey":                     orderPerKey,
+		"RepeatedBatch":                   repeatedBatch,
+		"RepeatedChanges":                 repeatedChanges,
+		"CutBatch":                        cutBatch,
+		"UnchangedValues":                 unchangedValues,
+		"UnchangedValuesBehindAnOldImage": behindAnOldImage,
+		"UnchangedValuesWithoutBase":      unchangedWithoutBase,
+		"DeleteOfTheAbsent":               deleteOfTheAbsent,
+		"LateUpdateDoesNotResurrect":      lateUpdate,
+		"DeletedRowComesBack":             comesBack,
+		"KeyChange":                       keyChange,
+		"Resume":                          resume,
+		"PoisonRowInTheMiddle":            poison,
+		"PoisonAfterGoodChangesOfARow":    poisonAfterGood,
+		"ZombieFenced":                    zombie,
+		"ReclaimOnlyOwnClaim":             reclaim,
+		"NewGenerationOverwrites":         generation,
+		"DeadLettersAndMarkersInCommit":   outbox,
+		"Truncate":                        truncate,
+		"TruncateOverPartitions":          truncateOverPartitions,
+		"TruncateRepeated":                truncateRepeated,
+		"SweepAfterASnapshot":             sweep,
+		"RandomChanges":                   random,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -219,6 +220,18 @@ func unchangedValues(t *testing.T, b *bench) {
 	b.wantRows(map[int]Row{1: {"new", "note", "7"}, 2: {"newest", "note", "9"}})
 	b.wantOutcomes(b.write(PutName(3, 1, "again", "0"), PutName(2, 2, "older", "0")), sinks.Duplicate, sinks.Stale)
 	b.wantRows(map[int]Row{1: {"new", "note", "7"}, 2: {"newest", "note", "9"}})
+}
+
+// An image that is delivered again is not what a later change stands on.
+func behindAnOldImage(t *testing.T, b *bench) {
+	b.write(Put(1, 1, one))
+	b.write(Put(3, 1, Row{"three", "newer", "3"}))
+	b.wantOutcomes(b.write(Put(1, 1, one), PutName(4, 1, "four", "4")), sinks.Stale, sinks.Applied)
+	b.wantRows(map[int]Row{1: {"four", "newer", "4"}})
+	b.write(PutName(5, 1, "five", "5"), Put(6, 1, two), PutName(7, 1, "seven", "7"), PutName(8, 1, "eight", "8"))
+	b.wantRows(map[int]Row{1: {"eight", two.Note, "8"}})
+	b.write(Put(9, 2, one), PutName(10, 2, "ten", "10"), Delete(11, 2), Put(12, 2, two), PutName(13, 2, "last", "13"))
+	b.wantRows(map[int]Row{1: {"eight", two.Note, "8"}, 2: {"last", two.Note, "13"}})
 }
 
 func unchangedWithoutBase(t *testing.T, b *bench) {
