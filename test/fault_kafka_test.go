@@ -18,6 +18,10 @@ const (
 	kafkaAck      = "the answer to a Produce request with rows"
 	kafkaEnd      = "an EndTxn request"
 	kafkaEnded    = "the answer to an EndTxn request"
+	kafkaJoin     = "a JoinGroup request"
+	kafkaOffsets  = "an OffsetCommit request"
+	kafkaStored   = "the answer to an OffsetCommit request"
+	kafkaFetched  = "the answer to a Fetch request"
 )
 
 // kafkaTap is a tap before a broker of one node. It names itself where the
@@ -53,10 +57,12 @@ func (k *kafkaTap) talk(l *link) (up, down func() error) {
 		r := request{key: int16(binary.BigEndian.Uint16(b[4:])), version: int16(binary.BigEndian.Uint16(b[6:]))}
 		kinds := k.classify(r, b)
 		for _, kind := range kinds {
-			k.trap.pass(kind, false)
+			if kind != kafkaFetched {
+				k.trap.pass(kind, false)
+			}
 		}
 		if len(kinds) > 0 {
-			r.kind = map[string]string{kafkaData: kafkaAck, kafkaEnd: kafkaEnded}[kinds[0]]
+			r.kind = map[string]string{kafkaData: kafkaAck, kafkaEnd: kafkaEnded, kafkaOffsets: kafkaStored, kafkaFetched: kafkaFetched}[kinds[0]]
 		}
 		if !k.silent(r, b) {
 			waiting <- r
@@ -104,6 +110,12 @@ func (k *kafkaTap) classify(r request, b []byte) []string {
 	switch kmsg.Key(r.key) {
 	case kmsg.EndTxn:
 		return []string{kafkaEnd}
+	case kmsg.JoinGroup:
+		return []string{kafkaJoin}
+	case kmsg.OffsetCommit:
+		return []string{kafkaOffsets}
+	case kmsg.Fetch:
+		return []string{kafkaFetched} // no trap waits for the request itself
 	case kmsg.Produce:
 	default:
 		return nil

@@ -16,6 +16,10 @@ const (
 	pgStatus  = "a status update that confirms more"
 	pgCopied  = "a row of a snapshot"
 	pgGoodbye = "the end of a snapshot's session"
+	pgClaim   = "the claim of a partition in the sink"
+	pgWrite   = "a batch for the sink"
+	pgCommit  = "COMMIT"
+	pgDone    = "the answer to COMMIT"
 )
 
 // newPostgresTap is a tap before a server, for connections without TLS.
@@ -57,6 +61,12 @@ func (s *session) up() error {
 		kind = pgStream
 	case (b[0] == 'Q' || b[0] == 'P') && bytes.Contains(b, []byte("COPY (")), b[0] == 'Q' && bytes.Contains(b, []byte("TO STDOUT")):
 		s.copying = true
+	case b[0] == 'P' && bytes.Contains(b, []byte("epoch = o.epoch + 1")):
+		kind = pgClaim
+	case b[0] == 'P' && bytes.Contains(b, []byte("next_offset = $6")):
+		kind = pgWrite
+	case b[0] == 'Q' && bytes.Equal(b[5:], []byte("COMMIT\x00")):
+		kind = pgCommit
 	case b[0] == 'X' && s.copying:
 		kind = pgGoodbye
 	case b[0] == 'd' && len(b) > 22 && b[5] == 'r':
@@ -86,6 +96,8 @@ func (s *session) down() error {
 	}
 	kind := ""
 	switch {
+	case b[0] == 'C' && bytes.Equal(b[5:], []byte("COMMIT\x00")):
+		kind = pgDone
 	case b[0] == 'D' && s.making.CompareAndSwap(true, false):
 		kind = pgMade
 	case b[0] == 'd' && len(b) > 30 && b[5] == 'w' && bytes.IndexByte([]byte("IUDT"), b[30]) >= 0:

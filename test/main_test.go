@@ -24,10 +24,10 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
-	build := exec.Command("go", "build", "-o", dir, "github.com/tailrace/tailrace/cmd/relay")
+	build := exec.Command("go", "build", "-o", dir, "github.com/tailrace/tailrace/cmd/relay", "github.com/tailrace/tailrace/cmd/processor")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the relay: %v\n%s", err, out)
+		fmt.Fprintf(os.Stderr, "build the programs: %v\n%s", err, out)
 		return 1
 	}
 	return pgtest.Run(m)
