@@ -436,6 +436,21 @@ func (p *process) counters() map[string]int {
 	return out
 }
 
+// gauge is the value of a metric without labels.
+func (p *process) gauge(name string) float64 {
+	p.w.t.Helper()
+	families, err := p.reg.Gather()
+	if err != nil {
+		p.w.t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			return f.GetMetric()[0].GetGauge().GetValue()
+		}
+	}
+	return -1
+}
+
 func (p *process) wantCounters(want map[string]int) {
 	p.w.t.Helper()
 	// They follow the commit that made the offset visible.

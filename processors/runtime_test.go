@@ -3,6 +3,7 @@ package processors_test
 import (
 	"maps"
 	"math/rand/v2"
+	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -222,18 +223,7 @@ func TestHangingSinkIsPausedFor(t *testing.T) {
 		records = append(records, w.put(i+2, i, "n", note, i))
 	}
 	w.publish(records...)
-	gauge := func() float64 {
-		families, err := p.reg.Gather()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, f := range families {
-			if f.GetName() == "tailrace_processor_in_flight_bytes" {
-				return f.GetMetric()[0].GetGauge().GetValue()
-			}
-		}
-		return -1
-	}
+	gauge := func() float64 { return p.gauge("tailrace_processor_in_flight_bytes") }
 	until(t, "a pause, or all of it in flight", func() bool { return pauses.Load() > 0 || gauge() > 5<<20 })
 	if got := gauge(); got > 3<<20 { // the budget, and what one fetch may add
 		t.Errorf("in flight: got %.0f bytes of a budget of %d", got, 1<<20)
@@ -242,6 +232,56 @@ func TestHangingSinkIsPausedFor(t *testing.T) {
 	w.reach(0, 61)
 	if got := gauge(); got != 0 {
 		t.Errorf("in flight at the end: got %.0f, want 0", got)
+	}
+}
+
+// A sink that is down for longer than a session: no dead letters, no growth in
+// memory, no expulsion from the group, and it catches up by itself. TAILRACE_SINK_DOWN
+// is for how long, as in 10m.
+func TestSinkDownForLongerThanASession(t *testing.T) {
+	t.Parallel()
+	down := 4 * time.Second
+	if text := os.Getenv("TAILRACE_SINK_DOWN"); text != "" {
+		var err error
+		if down, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := newWorld(t, 2)
+	w.publish(w.put(1, 1, "one", "x", 1))
+	link := newProxy(t, w.database)
+	p := w.start(through(link), func(s *setup) { s.config.InFlightBytes, s.consumer.SessionTimeout = 1<<20, 2*time.Second })
+	w.reach(0, 1)
+	claims := w.value("SELECT sum(epoch)::text FROM tailrace.offsets")
+	link.kill()
+	note, n, most := noise(20_000), 1, 0.0
+	for began := time.Now(); time.Since(began) < down; {
+		var records []record
+		for range 10 {
+			n++
+			r := w.put(n, n, "n", note, n)
+			r.partition = int32(n % 2)
+			records = append(records, r)
+		}
+		w.publish(records...)
+		most = max(most, p.gauge("tailrace_processor_in_flight_bytes"))
+		wait := time.NewTimer(down / 40)
+		<-wait.C
+	}
+	if most > 3<<20 { // the budget, and what a fetch of each partition may add
+		t.Errorf("in flight while the sink was down: up to %.0f bytes of a budget of %d", most, 1<<20)
+	}
+	if state, _ := p.runtime.Health(); state != "disconnected" && down > 6*time.Second {
+		t.Errorf("state while the sink was down: %s", state)
+	}
+	link.revive()
+	until(t, "all rows", func() bool { return w.value("SELECT count(*)::text FROM public.items") == strconv.Itoa(n) })
+	p.wantCounters(map[string]int{"applied": n})
+	if got := w.value("SELECT sum(epoch)::text FROM tailrace.offsets"); got != claims {
+		t.Errorf("epochs: got %s, want %s: the member was expelled, or had to ask what became of a commit", got, claims)
+	}
+	if got := w.value("SELECT count(*)::text FROM tailrace.parked"); got != "0" {
+		t.Errorf("parked rows: %s", got)
 	}
 }
 
