@@ -158,9 +158,16 @@ func comparable(t *testing.T, r record) string {
 	return string(text)
 }
 
-// work runs the workload for some time, with logical messages and a column that comes
-// and goes.
+// work runs the workload for some time, and until much has been committed, with
+// logical messages and a column that comes and goes.
 func (w *replayWorld) work(work *workload, d time.Duration) {
+	w.t.Helper()
+	for before := work.commits; work.commits < before+40; {
+		w.workOnce(work, d)
+	}
+}
+
+func (w *replayWorld) workOnce(work *workload, d time.Duration) {
 	w.t.Helper()
 	stop, worked := make(chan struct{}), make(chan error, 1)
 	go func() { worked <- work.run(w.t.Context(), stop) }()
