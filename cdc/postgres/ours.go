@@ -14,13 +14,15 @@ import (
 //
 //   - the server ends the session (terminated, cut by something in between) while
 //     reading is paused because Kafka is slow: nobody would read the end. The
-//     socket is asked for it, without reading (hungUp). Behind a closed window it
-//     does not come, and the next two count;
+//     socket is asked for it, without reading. Behind a closed window it does not
+//     come, and the next two count;
 //   - the network is gone: nothing comes. The server gives the session up after
 //     wal_sender_timeout at the earliest, this relay after half of that;
-//   - reading is paused for long, by a snapshot or a slow Kafka, and all is well:
-//     the server is asked over another connection whose session the slot has
-//     (vouch). The answer counts from when it was asked for;
+//   - reading is paused for long, by a snapshot, a slow Kafka or a wait, and all is
+//     well: what the socket has got counts, read or not, since every status asks for
+//     an answer. Behind a closed window nothing comes either; so the server is asked
+//     over another connection whose session the slot has (Vouch), and the answer
+//     counts from when it was asked for;
 //   - the process is frozen, and goes on when the slot is another's: the time that
 //     went by counts like any silence.
 
@@ -35,10 +37,14 @@ func (s *stream) ours() error {
 	if s.closed.Load() {
 		return nil
 	}
-	if hungUp(s.conn.Conn()) {
+	ended, unread, ok := peek(s.conn.Conn())
+	if ended {
 		return errHungUp
 	}
 	quiet := min(s.frames.silence(), time.Since(s.frames.begun)-time.Duration(s.vouched.Load()))
+	if ok {
+		quiet = min(quiet, unread)
+	}
 	if s.limit > 0 && quiet > s.limit {
 		return fmt.Errorf("PostgreSQL has not been heard of for %s, so the slot may be another relay's", quiet.Round(time.Millisecond))
 	}

@@ -2,11 +2,14 @@
 
 package postgres
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // setReceiveBuffer leaves the buffer to the system where its effect was not
 // measured.
 func setReceiveBuffer(uintptr, int) error { return nil }
 
-// hungUp is not told before the end is read.
-func hungUp(net.Conn) bool { return false }
+// peek knows nothing here.
+func peek(net.Conn) (ended bool, quiet time.Duration, ok bool) { return false, 0, false }
