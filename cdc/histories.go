@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -24,7 +25,12 @@ const (
 	Gap
 	Diverged
 	OtherSystem
+	// Undecodable: the server has the WAL and cannot decode it for this slot.
+	Undecodable
 )
+
+// ErrUndecodable says that the server failed by itself while it decoded.
+var ErrUndecodable = errors.New("the server could not decode its WAL")
 
 // Remedies are what a person has allowed a start to do about trouble. Without
 // trouble they do nothing.
@@ -32,8 +38,8 @@ type Remedies struct {
 	Resnapshot bool // read all tables again, in another epoch (relay run --resnapshot)
 	AcceptGap  bool // go on without the changes that are gone (relay run --accept-gap)
 	WhenNeeded bool // Resnapshot for gaps (snapshot.mode: when_needed)
-	// Diverged: the stream has shown what the start could not see.
-	Diverged bool
+	// Shown is what the stream has shown and no start can see: Diverged, Undecodable.
+	Shown Trouble
 }
 
 // Decision is what a person has accepted by a command of its own: the key
@@ -157,8 +163,12 @@ func (s *launch) withMemory(ctx context.Context, p Progress) error {
 		return err
 	}
 	d, can := s.rem.Decision, s.Remedies
-	if v.trouble == NoTrouble && can.Diverged {
+	if v.trouble == NoTrouble && can.Shown == Diverged {
 		v.trouble, v.why = Diverged, &StopError{What: "the stream does not hold what was published"}
+	}
+	if v.trouble == NoTrouble && can.Shown == Undecodable {
+		v.trouble, v.why = Gap, &StopError{What: "the server cannot decode what the slot holds"}
+		s.slot.Lost = v.why.What // so that another one is made
 	}
 	switch {
 	case v.trouble == NoTrouble:

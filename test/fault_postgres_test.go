@@ -102,6 +102,9 @@ func (s *session) down() error {
 		kind = pgMade
 	case b[0] == 'd' && len(b) > 30 && b[5] == 'w' && bytes.IndexByte([]byte("IUDT"), b[30]) >= 0:
 		kind = pgRow
+		if other := s.tap.instead.Load(); other != nil {
+			b = *other
+		}
 	case b[0] == 'd' && (len(b) < 6 || b[5] != 'w' && b[5] != 'k'):
 		kind = pgCopied
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -58,6 +59,7 @@ type tap struct {
 	listener net.Listener
 	target   func() string
 	talk     func(*link) (up, down func() error) // forward one message each way
+	instead  atomic.Pointer[[]byte]              // what a client of PostgreSQL gets in the place of the next change
 
 	mu    sync.Mutex // guards the following
 	links map[*link]bool

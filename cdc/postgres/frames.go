@@ -207,7 +207,11 @@ func other(kind byte, body []byte) error {
 		if err := m.Decode(body); err != nil {
 			return fmt.Errorf("read the server's error: %w", err)
 		}
-		return fmt.Errorf("replication: %w", pgconn.ErrorResponseToPgError(&m))
+		err := error(pgconn.ErrorResponseToPgError(&m))
+		if code(err) == "XX000" { // internal_error: nothing that this side, or time, would mend
+			err = fmt.Errorf("%w: %w", cdc.ErrUndecodable, err)
+		}
+		return fmt.Errorf("replication: %w", err)
 	case 'N', 'S':
 		return nil
 	case 'c', 'C', 'Z':

@@ -28,12 +28,13 @@ type supervisor struct {
 	settings  schema.Settings
 	relay     cdc.Config
 	snapshot  snapshotMode
-	create    bool            // the slot may be made
-	adopt     bool            // a slot that we know nothing of is a Debezium's
-	exit      bool            // leave where a person must decide
-	remedies  resumption      // of relay run
-	once      resumption      // of relay resume; for the next start
-	diverged  bool            // the last stream has shown another history
+	create    bool        // the slot may be made
+	adopt     bool        // a slot that we know nothing of is a Debezium's
+	exit      bool        // leave where a person must decide
+	remedies  resumption  // of relay run
+	once      resumption  // of relay resume; for the next start
+	shown     cdc.Trouble // what the last stream has shown and no start can see
+	undecoded undecoded
 	resumed   chan resumption // relay resume
 	registrar schema.Registrar
 	status    *status
@@ -88,7 +89,7 @@ func (s *supervisor) run(ctx context.Context) error {
 	for {
 		began := time.Now()
 		s.status.set(ops.StateStarting, "")
-		err := s.session(ctx)
+		err := s.undecoded.judge(s.session(ctx), s.postgres.Slot, s.status.report().ConfirmedLSN)
 		switch {
 		case errors.Is(err, errDone):
 			return nil
@@ -112,7 +113,9 @@ func (s *supervisor) run(ctx context.Context) error {
 				return nil
 			case s.once = <-s.resumed:
 				s.log.Info("resumed", "resnapshot", s.once.Resnapshot, "accept_gap", s.once.AcceptGap)
-				s.diverged = isDiverged(err) && s.once != (resumption{})
+				if s.once != (resumption{}) {
+					s.shown = troubleShown(err)
+				}
 				continue
 			}
 		case !s.connected && postgres.Refused(err):
@@ -142,16 +145,48 @@ func (s *supervisor) settles(err error) bool {
 	if errors.As(err, &stop) && stop.Trouble == cdc.Gap {
 		return s.snapshot.needed || s.remedies != (resumption{}) || s.once != (resumption{})
 	}
-	if s.diverged || !isDiverged(err) || !s.remedies.Resnapshot && !s.remedies.AcceptGap {
+	allowed := s.remedies.Resnapshot || s.remedies.AcceptGap || s.snapshot.needed && troubleShown(err) == cdc.Undecodable
+	if s.shown != cdc.NoTrouble || troubleShown(err) == cdc.NoTrouble || !allowed {
 		return false
 	}
-	s.diverged = true
+	s.shown = troubleShown(err)
 	return true
 }
 
-func isDiverged(err error) bool {
+// troubleShown is the trouble of an error that only a stream can find.
+func troubleShown(err error) cdc.Trouble {
 	var stop *cdc.StopError
-	return errors.As(err, &stop) && stop.Trouble == cdc.Diverged
+	if errors.As(err, &stop) && (stop.Trouble == cdc.Diverged || stop.Trouble == cdc.Undecodable) {
+		return stop.Trouble
+	}
+	return cdc.NoTrouble
+}
+
+// undecoded counts sessions that the server ended because it could not decode its
+// WAL, at the same place. What was tried some times will not go another time: the
+// server's view of its catalog at that place is wrong, and stays so. (Seen on
+// PostgreSQL 17.7: a slot was made while transactions truncated tables, and after it
+// was cut off, decoding failed with "could not map filenumber … to relation OID".)
+type undecoded struct {
+	at    cdc.LSN
+	times int
+}
+
+const undecodedMost = 4
+
+func (u *undecoded) judge(err error, slot string, confirmed cdc.LSN) error {
+	if !errors.Is(err, cdc.ErrUndecodable) {
+		return err
+	}
+	if u.at != confirmed {
+		u.at, u.times = confirmed, 0
+	}
+	if u.times++; u.times < undecodedMost {
+		return err
+	}
+	u.times = 0
+	return &cdc.StopError{What: fmt.Sprintf("PostgreSQL cannot decode what slot %q holds: it fails at the same place again and again", slot), Pos: confirmed.String(), Err: err,
+		Next: "relay run --resnapshot or relay resume --resnapshot makes another slot and reads all tables again; --accept-gap goes on at another slot without the changes between", Trouble: cdc.Undecodable}
 }
 
 // session is one life of the relay: from the start to the first fault.
@@ -196,12 +231,12 @@ func (s *supervisor) session(parent context.Context) error {
 		State: s.changed, Report: s.status.progress,
 		Remedies: cdc.Remedies{
 			Resnapshot: s.remedies.Resnapshot || s.once.Resnapshot, AcceptGap: s.remedies.AcceptGap || s.once.AcceptGap,
-			WhenNeeded: s.snapshot.needed, Diverged: s.diverged,
+			WhenNeeded: s.snapshot.needed, Shown: s.shown,
 		},
 	}
 	stream, err := starter.Start(ctx, r)
 	if err == nil {
-		s.once, s.diverged = resumption{}, false
+		s.once, s.shown = resumption{}, cdc.NoTrouble
 		s.keeper.remember(r.Places())
 	}
 	if err != nil {
