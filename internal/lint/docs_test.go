@@ -56,6 +56,34 @@ func TestPromisesNameTestsThatExist(t *testing.T) {
 	}
 }
 
+// TestEveryRowHasItsTest: a table with a column "test" names one in each row.
+func TestEveryRowHasItsTest(t *testing.T) {
+	t.Parallel()
+	tr := load(t)
+	rows := 0
+	for _, name := range documents(t, tr) {
+		tested, number := false, 0
+		for line := range strings.Lines(read(t, tr, name)) {
+			number++
+			cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+			last := strings.TrimSpace(cells[len(cells)-1])
+			switch {
+			case !strings.HasPrefix(line, "|"):
+				tested = false
+			case last == "test":
+				tested = true
+			case tested && strings.Trim(last, "-: ") != "":
+				if rows++; !testName.MatchString(last) {
+					t.Errorf("%s:%d: no test holds this row", name, number)
+				}
+			}
+		}
+	}
+	if rows < 40 {
+		t.Errorf("only %d rows have a test: is docs/delivery.md still read?", rows)
+	}
+}
+
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
 // TestLinksResolve follows the relative links of documents, to the heading.
