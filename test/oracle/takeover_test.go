@@ -147,7 +147,7 @@ func (s *session) awaitMarker(n int, prefix string, healthy func(context.Context
 // idle returns when nobody reads a slot.
 func (s *session) idle(slot string) {
 	s.t.Helper()
-	for until := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+	for until := time.Now().Add(patience); ; {
 		var active bool
 		if err := s.conn.QueryRow(s.t.Context(), "SELECT active FROM pg_replication_slots WHERE slot_name = $1", slot).Scan(&active); err != nil {
 			s.t.Fatal(err)
@@ -155,7 +155,9 @@ func (s *session) idle(slot string) {
 		if !active {
 			return
 		}
-		if time.Now().After(until) {
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-time.After(time.Until(until)):
 			s.t.Fatalf("slot %s stays in use", slot)
 		}
 	}
