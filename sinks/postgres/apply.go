@@ -23,6 +23,7 @@ type transaction struct {
 	folded   folded
 	tables   map[string]*table
 	refusals []sinks.Refusal
+	saved    bool // there is a savepoint
 }
 
 // run writes the batch at full speed, and carefully when the server refused

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/tailrace/tailrace/sinks"
 )
@@ -32,8 +33,10 @@ func (t *transaction) careful(ctx context.Context) error {
 		}
 	}
 	for _, g := range groups(t.folded.ops, func(op *operation) *table { return t.tables[op.target] }) {
-		if err := t.bisect(ctx, g, g.ops); err != nil {
-			return err
+		for part := range slices.Chunk(g.ops, suspects) {
+			if err := t.bisect(ctx, g, part); err != nil {
+				return err
+			}
 		}
 	}
 	if len(t.refusals) == 0 {
@@ -41,6 +44,10 @@ func (t *transaction) careful(ctx context.Context) error {
 	}
 	return t.refused()
 }
+
+// suspects is how many rows are tried at once when it is known that one of the batch
+// is refused: with a few of them in thousands, most parts pass at the first try.
+const suspects = 64
 
 // bisect finds the operations among ops that the server refuses.
 func (t *transaction) bisect(ctx context.Context, g *group, ops []*operation) error {
@@ -101,24 +108,23 @@ func (t *transaction) attempt(ctx context.Context, g *group) (record *sinks.Reco
 	})
 }
 
-// tried runs statements between savepoints, and then look at their answers.
+// tried runs statements behind a savepoint, in one round trip, and then look at their
+// answers.
 func (t *transaction) tried(ctx context.Context, statements []*query, look func([]answer) error) (record *sinks.RecordError, err error) {
-	if _, err := t.send(ctx, []*query{newQuery("SAVEPOINT part")}); err != nil {
-		return nil, err
+	var queries []*query
+	if t.saved {
+		queries = append(queries, newQuery("RELEASE SAVEPOINT part"))
 	}
-	answers, err := t.send(ctx, statements)
+	queries = append(queries, newQuery("SAVEPOINT part"))
+	before := len(queries)
+	answers, err := t.send(ctx, append(queries, statements...))
+	t.saved = true
 	if errors.As(err, &record) {
 		_, err := t.send(ctx, []*query{newQuery("ROLLBACK TO SAVEPOINT part")})
 		return record, err
 	}
-	if err != nil {
+	if err != nil || look == nil {
 		return nil, err
 	}
-	if look != nil {
-		if err := look(answers); err != nil {
-			return nil, err
-		}
-	}
-	_, err = t.send(ctx, []*query{newQuery("RELEASE SAVEPOINT part")})
-	return nil, err
+	return nil, look(answers[before:])
 }
