@@ -76,6 +76,29 @@ func TestCrashInTheSinkCommitUnknown(t *testing.T) {
 	}
 }
 
+// The offset row cannot be asked at once: the partition is paused meanwhile, and goes
+// on when it has told.
+func TestCrashInTheSinkCommitUnknownWhileTheSinkIsAway(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.publish(w.put(1, 1, "first", "x", 1))
+	link := newProxy(t, w.database)
+	p := w.start(through(link))
+	w.reach(0, 1)
+	link.onCommit(func() verdict {
+		link.kill()
+		return swallow
+	})
+	w.publish(w.put(2, 1, "second", "x", 2))
+	until(t, "the partition to retry", func() bool { return p.partitionState() == "retrying" })
+	link.revive()
+	w.reach(0, 2)
+	until(t, "the partition to run", func() bool { return p.partitionState() == "running" })
+	w.publish(w.put(3, 1, "third", "x", 3))
+	w.reach(0, 3)
+	w.wantRows(map[int]row{1: {"third", "x", "3"}})
+}
+
 // behindSource is a log that does not take the group's offsets.
 type behindSource struct{ processors.Source }
 

@@ -220,12 +220,19 @@ func (o *owner) failing(err error) {
 	}
 }
 
+func (o *owner) fails() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.failure != nil
+}
+
 // recovered notes that what failed has succeeded.
 func (o *owner) recovered(tries attempts) {
 	o.mu.Lock()
+	since := o.since
 	o.failure, o.shown = nil, time.Time{}
 	o.mu.Unlock()
-	o.log.Info("going on", "tries", tries.count, "after", time.Since(tries.first).Round(time.Millisecond))
+	o.log.Info("going on", "tries", tries.count, "after", time.Since(since).Round(time.Millisecond))
 	o.mayResume()
 }
 

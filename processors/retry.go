@@ -37,7 +37,7 @@ func (o *owner) persist(ctx context.Context, f func(context.Context, attempts) e
 	for {
 		err := f(ctx, tries)
 		if err == nil {
-			if tries.count > 1 {
+			if tries.count > 1 || o.fails() { // reclaim fails within a try
 				o.recovered(tries)
 			}
 			return nil

@@ -229,6 +229,10 @@ func (r *applyRun) verify(h *feed, counted bool) {
 			return sum == h.records, fmt.Sprintf("counters %s add up to %d, and %d records were consumed", text, sum, h.records)
 		})
 	}
+	await(t, func() (bool, string) { // they follow the offsets
+		n := h.value("SELECT count(*)::text FROM tailrace.dead_letters")
+		return n == "0", n + " dead letters are on their way to their topic"
+	})
 	h.sql("ALTER TABLE public.items DROP CONSTRAINT fits")
 	file := filepath.Join(r.dir, "processor-1.yaml")
 	r.replay(file)
