@@ -344,13 +344,16 @@ func (w *killWorker) run(t *testing.T, delivery string, point killPoint, death k
 	if !point.start {
 		hit = w.trap.set(point.kind, point.after, skip, strike)
 	}
-	select {
-	case <-hit:
-	case err := <-worked:
-		t.Fatalf("the workload ended: %v", err)
-	case <-time.After(60 * time.Second):
-		t.Fatalf("%s: not reached within 60 s", point.name)
-	}
+	await(t, func() (bool, string) {
+		select {
+		case <-hit:
+			return true, ""
+		case err := <-worked:
+			t.Fatalf("the workload ended: %v", err)
+		default:
+		}
+		return false, point.name + " is not reached"
+	})
 	pause(t, rng.IntN(1500))
 	if death.mend != nil {
 		death.mend(r)

@@ -282,13 +282,13 @@ func (p *process) awaitState(state string) ready {
 // await polls until ok; what it says last is the failure.
 func await(t *testing.T, ok func() (bool, string)) {
 	t.Helper()
-	deadline := time.Now().Add(60 * time.Second)
+	var p patience
 	for {
 		done, why := ok()
 		if done {
 			return
 		}
-		if time.Now().After(deadline) {
+		if p.over() {
 			t.Fatalf("not within 60 s: %s", why)
 		}
 		select {
@@ -297,4 +297,21 @@ func await(t *testing.T, ok func() (bool, string)) {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// patience is 60 s of a machine that lets this process run: a round of waiting counts
+// for 200 ms at most, so that a minute in which nobody gets anything done is not held
+// against anybody.
+type patience struct {
+	last  time.Time
+	spent time.Duration
+}
+
+func (p *patience) over() bool {
+	now := time.Now()
+	if !p.last.IsZero() {
+		p.spent += min(now.Sub(p.last), 200*time.Millisecond)
+	}
+	p.last = now
+	return p.spent > 60*time.Second
 }
