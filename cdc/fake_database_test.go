@@ -24,6 +24,7 @@ type database struct {
 	session   *session
 	history   *History
 	position  LSN
+	members   map[string]Member
 }
 
 func (d *database) Identify(context.Context) (System, error) {
@@ -53,6 +54,8 @@ func (d *database) Publication(context.Context) error {
 func (d *database) Published(context.Context) (map[string]uint32, error) {
 	return maps.Clone(d.published), nil
 }
+
+func (d *database) Members(context.Context) (map[string]Member, error) { return d.members, nil }
 
 func (d *database) CreateSlot(context.Context) (LSN, Rows, Stream, error) {
 	return 0, nil, nil, errors.New("a slot is made")

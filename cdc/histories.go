@@ -162,6 +162,14 @@ func (s *launch) withMemory(ctx context.Context, p Progress) error {
 	if err != nil {
 		return err
 	}
+	if v.trouble == NoTrouble {
+		if v.why, err = s.reentered(ctx, &p); err != nil {
+			return err
+		}
+		if v.why != nil {
+			v.trouble, s.hole = Gap, true
+		}
+	}
 	d, can := s.rem.Decision, s.Remedies
 	if v.trouble == NoTrouble && can.Shown == Diverged {
 		v.trouble, v.why = Diverged, &StopError{What: "the stream does not hold what was published"}
@@ -224,7 +232,7 @@ func (s *launch) accept(ctx context.Context, p Progress, v verdict) error {
 // serves. What was published is forgotten: nothing of it is to be skipped.
 func (s *launch) from(ctx context.Context, p Progress, run *SnapshotRun) error {
 	p.SystemID, p.Last, p.Partial, p.Adopted, p.Message = s.sys.ID, nil, nil, nil, 0
-	if s.slot == nil || s.slot.Lost != "" {
+	if s.slot == nil || s.slot.Lost != "" || s.hole && run != nil && run != p.Snapshot {
 		if err := s.drop(ctx); err != nil {
 			return err
 		}

@@ -25,7 +25,8 @@ type Relay struct {
 	env     Envelope
 	last    LSN // the first half of source.sequence
 	skip    skip
-	adopted *Adoption // nil: nothing is left to pass over
+	adopted *Adoption           // nil: nothing is left to pass over
+	members map[string][]uint32 // of the publication's list, by table
 
 	routes map[*Table]*route
 	tables map[uint32]*Table // by relation, as of where the stream stands

@@ -31,6 +31,9 @@ type Cursor struct {
 	At      LSN    `json:"at"`
 	Rows    uint64 `json:"rows"`
 	Epoch   uint32 `json:"epoch"` // in which the table was read
+	// Member are the entries of the publication's list by which it had the table then,
+	// or a table above it: their OIDs. None: it has the table's schema, or all tables.
+	Member []uint32 `json:"member,omitempty"`
 }
 
 // read tells whether it says that the table of this OID was read, not before an
@@ -67,7 +70,12 @@ func (r *Relay) Snapshot(ctx context.Context, src SnapshotSource, done map[strin
 	}
 	r.tracker.EndSnapshot()
 	r.open.noted = true
-	return r.commit(ctx)
+	err := r.commit(ctx)
+	// The stream reads rows with versions of its own; thousands of tables would have
+	// two plans each.
+	clear(r.routes)
+	r.recent = nil
+	return err
 }
 
 // snapshotRun holds one row back, because whether a row is the last of its table
@@ -205,7 +213,7 @@ func (s *snapshotRun) emit(ctx context.Context, last bool) error {
 		r.tracker.SnapshotRow(s.number)
 	}
 	for _, t := range s.finished {
-		v, err := json.Marshal(Cursor{Version: 1, OID: t.OID, At: s.at, Rows: s.number, Epoch: r.epoch})
+		v, err := json.Marshal(Cursor{Version: 1, OID: t.OID, At: s.at, Rows: s.number, Epoch: r.epoch, Member: r.members[t.String()]})
 		if err != nil {
 			return fmt.Errorf("cursor of %s: %w", t, err)
 		}

@@ -48,6 +48,10 @@ type Database interface {
 	Publication(ctx context.Context) error
 	// Published lists the tables of the publication by name, with their OIDs.
 	Published(ctx context.Context) (map[string]uint32, error)
+	// Members lists the entries of the publication's list that cover a table, by the
+	// table's name, of the tables that are to be published. One that is taken out and
+	// added again has another entry.
+	Members(ctx context.Context) (map[string]Member, error)
 	// Since is the oldest transaction that runs now.
 	Since(ctx context.Context) (uint64, error)
 	// Whole lists the published tables that the stream alone brings whole, for a
@@ -64,6 +68,13 @@ type Database interface {
 	Remember(h *History)
 	// Rows opens a new snapshot, for tables whose reading was cut off.
 	Rows(ctx context.Context) (Rows, error)
+}
+
+// Member is what a publication's list says of a table: the OIDs of its entries, and
+// of those of tables above it.
+type Member struct {
+	OID     uint32 // of the table
+	Entries []uint32
 }
 
 // Rows is a snapshot that holds connections open.
@@ -199,6 +210,7 @@ type launch struct {
 	slot   *Slot
 	stream Stream // nil until there is one
 	rem    Remembered
+	hole   bool // changes are gone that the slot does not tell of
 }
 
 func (s *launch) run(ctx context.Context) error {
@@ -257,6 +269,9 @@ func (s *launch) goOn(ctx context.Context, p Progress) error {
 	}
 	s.relay.Source = s.stream
 	if err := s.unread(ctx, &p); err != nil {
+		return err
+	}
+	if err := s.members(ctx); err != nil {
 		return err
 	}
 	s.relay.Resume(p, s.slot.Confirmed)
@@ -339,6 +354,9 @@ func (s *launch) begin(ctx context.Context, p Progress, run *SnapshotRun) error 
 			Next: fmt.Sprintf("create it: SELECT pg_create_logical_replication_slot('%s', 'pgoutput')", s.Slot)}
 	}
 	if err := s.Database.Publication(ctx); err != nil {
+		return err
+	}
+	if err := s.members(ctx); err != nil {
 		return err
 	}
 	intent := Intent{Version: 1, Slot: s.Slot, SystemID: s.sys.ID, Database: s.sys.Database, Nonce: s.Nonce}

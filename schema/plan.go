@@ -124,6 +124,10 @@ func (p *Plan) Table() *cdc.Table { return p.table }
 func (p *Plan) KeySchema() string   { return p.keySchema }
 func (p *Plan) ValueSchema() string { return p.valueSchema }
 
+// Forget lets the text of the value's schema go, which the plan does not need: with
+// thousands of tables it is most of what a plan keeps.
+func (p *Plan) Forget() { p.valueSchema = "" }
+
 // KeyID and ValueID are the registry's ids.
 func (p *Plan) KeyID() int   { return p.keyID }
 func (p *Plan) ValueID() int { return p.valueID }

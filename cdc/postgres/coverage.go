@@ -138,8 +138,9 @@ func wholeTables(ctx context.Context, conn *pgx.Conn, publication string, versio
 // taken is what a session knows of the published tables. It is replaced as a
 // whole.
 type taken struct {
-	since  uint64
-	tables map[uint32]string
+	since   uint64
+	tables  map[uint32]string
+	members map[string]cdc.Member // of the publication's list
 }
 
 // took changes what the session knows.
@@ -148,7 +149,7 @@ func (d *Database) took(change func(*taken)) {
 		now := d.taken.Load()
 		next := taken{tables: map[uint32]string{}}
 		if now != nil {
-			next.since = now.since
+			next.since, next.members = now.since, now.members
 			maps.Copy(next.tables, now.tables)
 		}
 		change(&next)
@@ -172,6 +173,15 @@ func (d *Database) Appeared(ctx context.Context, conn *pgx.Conn) ([]string, erro
 		return names, nil
 	}
 	catalog := NewCatalog(conn)
+	members, err := catalog.members(ctx, &d.config)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range now.reentered(members) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
 	tables, err := catalog.Tables(ctx, d.config.Publication)
 	if err != nil {
 		return nil, err

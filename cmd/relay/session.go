@@ -321,6 +321,7 @@ func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic, key string) (cdc
 				e.supervisor.fallbacks[key] = true
 				e.supervisor.log.Warn("the registry refused the schema with NOT NULL columns and took it with nullable ones", "table", t.String(), "refusal", refused.Error())
 			}
+			again.Forget()
 			return again, wide, nil
 		}
 	}
@@ -339,6 +340,7 @@ func (e encoder) Plan(ctx context.Context, t *cdc.Table, topic, key string) (cdc
 			s.log.Warn("a column's type has no mapping of its own; it is published as text", "table", t.String(), "column", c.Name, "type", c.Type.Name)
 		}
 	}
+	plan.Forget()
 	return plan, t, nil
 }
 

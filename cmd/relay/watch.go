@@ -144,10 +144,11 @@ func (w *watch) tables(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	if found := strings.Join(names, ", "); found != "" && found != w.told {
-		w.told = found
-		w.log.Info("new tables match", "tables", found)
+	found := strings.Join(names, ", ")
+	if found != "" && found != w.told {
+		w.log.Info("the publication has changed, or new tables match", "tables", found)
 		w.closing(errNewTables)
 	}
+	w.told = found
 	return nil
 }

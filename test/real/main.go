@@ -57,6 +57,8 @@ const usage = `Runs the tests that need Java, Maven or other languages. Steps, i
   check on PostgreSQL N     the demo's check, for each seed or version
   clients                   readers in Python, JavaScript and Java, and Debezium's JDBC sink
   postgis                   the golden records of PostGIS; Debian, as root
+  big transactions          10 million rows in one, 200 open at once, 5,000 tables, rows of 200 MB,
+                            each within 150 MiB of the relay's memory; a fifth of an hour, 15 GB
   oracle                    Debezium beside the relay, record for record; a seed that fails
                             prints the command that repeats it
   oracle with PostGIS       the same with PostGIS's types, in fewer seeds; Debian, as root
@@ -129,6 +131,7 @@ func run(ctx context.Context, o options) (err error) {
 	s.stopShared() // what follows has its own, and memory is short
 	r.bare("takeover from Debezium", []string{fmt.Sprintf("TAILRACE_SEED=%d", o.seed)},
 		[]string{"go", "test", "./test/oracle", "-count=1", "-timeout=20m", "-v", "-run", "^TestRelayTakesOverFromDebezium$"})
+	r.bare("big transactions", []string{"TAILRACE_TEST_BIG=1"}, []string{"go", "test", "./test", "-count=1", "-parallel=1", "-timeout=120m", "-v", "-run", "^TestBig"})
 	r.oracle(o, "oracle")
 	r.oracle(o, "oracle with PostGIS")
 	return r.verdict()
