@@ -23,8 +23,11 @@ type ConsumerConfig struct {
 	Pattern        string    // instead of Topics
 	Start          StartFrom // where a partition begins that was never read
 	FetchBytes     int       // at most per request
-	Owner          Owner
-	Log            *slog.Logger
+	// Tasks gives partitions with one number, of all topics, to one member at any
+	// time (balancer.go).
+	Tasks bool
+	Owner Owner
+	Log   *slog.Logger
 }
 
 // StartFrom is where a partition begins that was never read: at Time when that
@@ -62,6 +65,8 @@ type Assigned struct {
 	TopicPartition
 	TopicID   string // "" from brokers before 3.1
 	Committed int64  // the group's offset; -1 for none
+	Metadata  string // that was committed with it
+	Of        int32  // how many partitions the topic has
 	First     int64  // the log holds offsets from here
 	End       int64  // the next committed record will stand at or after this
 	Start     int64  // where StartFrom points
@@ -130,7 +135,7 @@ func NewConsumer(c ConsumerConfig) (*Consumer, error) {
 	start := kgo.NewOffset().AtStart() // only a mark for "none committed"; assign decides
 	opts = append(opts,
 		kgo.ConsumerGroup(c.Group),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.Balancers(c.balancer()),
 		kgo.SessionTimeout(c.SessionTimeout),
 		kgo.HeartbeatInterval(min(3*time.Second, c.SessionTimeout/4)), // a short session needs more of them
 		kgo.DisableAutoCommit(),
@@ -172,6 +177,14 @@ func NewConsumer(c ConsumerConfig) (*Consumer, error) {
 	return consumer, nil
 }
 
+// balancer is how the group divides its partitions.
+func (c *ConsumerConfig) balancer() kgo.GroupBalancer {
+	if c.Tasks {
+		return newTaskBalancer()
+	}
+	return kgo.CooperativeStickyBalancer()
+}
+
 // Join makes the client, which joins the group in the background and from then
 // on calls the Owner. It is called once.
 func (c *Consumer) Join() error {
@@ -179,9 +192,13 @@ func (c *Consumer) Join() error {
 	if err != nil {
 		return fmt.Errorf("kafka consumer: %w", err)
 	}
+	c.joinedWith(client)
+	return nil
+}
+
+func (c *Consumer) joinedWith(client *kgo.Client) {
 	c.client, c.admin = client, kadm.NewClient(client)
 	close(c.joined)
-	return nil
 }
 
 // notData are the topics that no pattern means: they hold no row changes, or
@@ -201,7 +218,11 @@ func list(m map[string][]int32) []TopicPartition {
 // Poll waits for messages. It returns the context's error, and nothing else as
 // an error of its own: what concerns a partition is in its Fetched.
 func (c *Consumer) Poll(ctx context.Context) ([]Fetched, error) {
-	fetches := c.client.PollFetches(ctx)
+	return fetched(ctx, c.client.PollFetches(ctx))
+}
+
+// fetched are the messages of one poll.
+func fetched(ctx context.Context, fetches kgo.Fetches) ([]Fetched, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}

@@ -86,6 +86,10 @@ func (c *Consumer) describe(ctx context.Context, given []Assigned) error {
 	if err != nil {
 		return err
 	}
+	stored, err := c.admin.FetchOffsets(ctx, c.config.Group)
+	if err != nil {
+		return err
+	}
 	starts := firsts
 	switch from := c.config.Start; {
 	case !from.Time.IsZero():
@@ -108,7 +112,10 @@ func (c *Consumer) describe(ctx context.Context, given []Assigned) error {
 				return fmt.Errorf("%s: %w", a.TopicPartition, err)
 			}
 		}
-		a.First, a.End, a.Start = first.Offset, end.Offset, start.Offset
+		a.First, a.End, a.Start, a.Of = first.Offset, end.Offset, start.Offset, int32(len(details[a.Topic].Partitions))
+		if o, ok := stored.Lookup(a.Topic, a.Partition); ok {
+			a.Metadata = o.Metadata
+		}
 		if id := details[a.Topic].ID; id != [16]byte{} {
 			a.TopicID = id.String()
 		}

@@ -83,6 +83,24 @@ func (d *DeadLetters) Write(ctx context.Context, sources []string, letters []Mes
 	return nil
 }
 
+// Ready makes sure that the topic has a partition for each letter, and names it: the
+// letters go there in a transaction of the caller's.
+func (d *DeadLetters) Ready(ctx context.Context, sources []string, letters []Message) (topic string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	need := int32(1)
+	for _, m := range letters {
+		need = max(need, m.Partition+1)
+	}
+	if need <= d.partitions {
+		return d.topic, nil
+	}
+	if _, err := d.prepare(ctx, sources, need); err != nil {
+		return "", fmt.Errorf("dead-letter topic %q: %w", d.topic, err)
+	}
+	return d.topic, nil
+}
+
 // forget makes the next Write look at the topic again.
 func (d *DeadLetters) forget() {
 	d.mu.Lock()

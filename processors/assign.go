@@ -50,8 +50,12 @@ func (r *Runtime) Assign(ctx context.Context, given []kafka.Assigned) (map[kafka
 			r.log.Error("the partition is stopped before it was read", "topic", tp.Topic, "partition", tp.Partition, "error", c.err)
 			continue
 		}
+		if err := r.begin(given[i], c); err != nil {
+			r.refused[tp] = err
+			r.log.Error("the partition is stopped before it was read", "topic", tp.Topic, "partition", tp.Partition, "error", err)
+			continue
+		}
 		starts[tp] = c.start
-		r.begin(tp, c)
 	}
 	return starts, nil
 }
@@ -165,13 +169,21 @@ func (r *Runtime) reaches(ctx context.Context, a kafka.Assigned, next int64) err
 }
 
 // begin starts the owner of a partition. r.mu is held.
-func (r *Runtime) begin(tp kafka.TopicPartition, c claimed) {
+func (r *Runtime) begin(a kafka.Assigned, c claimed) error {
+	tp := a.TopicPartition
 	ctx, cancel := context.WithCancel(context.Background()) // ended by Revoke, Lose or drain
 	o := r.owner(tp, c, cancel)
+	if r.config.Stateful {
+		if err := r.share(o, a.Of); err != nil {
+			cancel()
+			return err
+		}
+	}
 	r.owners[tp] = o
 	delete(r.refused, tp)
 	go o.run(ctx)
 	o.log.Info("owns the partition", "offset", c.start, "epoch", c.claim.Epoch, "parked_rows", o.parkedRows)
+	return nil
 }
 
 // owner makes the owner of a partition, which does nothing yet.
@@ -225,6 +237,7 @@ func (r *Runtime) detach(parts []kafka.TopicPartition) []*owner {
 		delete(r.sent, tp)
 		delete(r.ends, tp)
 	}
+	r.unshare()
 	return owners
 }
 

@@ -31,10 +31,12 @@ type Change struct {
 	// that the record does not carry, has no values.
 	Before, After Row
 	// Position orders the changes of a source. What one record gives shares it;
-	// from the second on, each gets its number appended on its way to the sink.
+	// from the second on, each gets its number appended on its way to the sink. A step
+	// that makes one row of many gives its outputs versions instead (SetVersion).
 	Position cdc.Position
 
 	floor *sinks.Floor // under t
+	own   bool         // Position is a version
 	line  *line        // nil in tests of a step alone
 }
 
@@ -78,6 +80,21 @@ func (c *Change) Remove() {
 		row.Values[i] = c.After.Values[i] // the same before: invariant 3
 	}
 	c.Op, c.Before, c.After = cdc.OpDelete, row, Row{}
+}
+
+// Generation is that of the pipeline: a higher one overwrites what an older has made.
+func (c *Change) Generation() int64 {
+	if c.line == nil {
+		return 1
+	}
+	return c.line.generation
+}
+
+// SetVersion gives the output of a step that makes one row of many a position of its
+// own: the pipeline's generation, then the sequence, which grows with each output of
+// the row. Those of its inputs have no order among each other.
+func (c *Change) SetVersion(sequence uint64) {
+	c.Position, c.own = cdc.Position{Epoch: uint32(c.Generation()), LSN: cdc.LSN(sequence), Ordinal: 1}, true
 }
 
 // Clone is another change of the same content, with rows of its own.

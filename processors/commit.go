@@ -41,6 +41,9 @@ type attempts struct {
 // commit tries once to make the effects of messages durable. Errors of
 // cdc.StopError and sinks.ErrFenced end the owner, others are tried again.
 func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries attempts) error {
+	if o.task != nil {
+		return o.commitShared(ctx, messages, tries)
+	}
 	next := messages[len(messages)-1].Offset + 1
 	items, err := o.transform(ctx, messages, nil, o.parked)
 	if err != nil {

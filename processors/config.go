@@ -29,7 +29,7 @@ type Config struct {
 	Control  Control // nil: nobody can command anything
 	Schemas  Schemas
 	Steps    []StepConfig  // in order; their names are unique
-	State    *state.Memory // of all steps and partitions; nil: steps have none
+	State    *state.Memory // of a rehearsal; nil: where the protocol keeps it
 	OnPoison Policy
 	Retry    RetryConfig
 	Circuit  CircuitConfig
@@ -41,6 +41,15 @@ type Config struct {
 	BatchRows     int
 	BatchBytes    int
 	DrainTimeout  time.Duration // how long a batch under way may take when a partition is given back
+
+	// Stateful says that steps keep state: then the partitions with one number of all
+	// topics are one task, and the gate by row stands before the steps. So it is in the
+	// log in any case.
+	Stateful  bool
+	Late      LatePolicy
+	Retention time.Duration // of deleted rows' positions
+
+	InLog *LogConfig // of the protocol in the log; nil: the protocol in the sink
 
 	Log      *slog.Logger
 	Registry prometheus.Registerer
@@ -59,6 +68,8 @@ func DefaultConfig() Config {
 		BatchRows:     5000,
 		BatchBytes:    4 << 20,
 		DrainTimeout:  10 * time.Second,
+		Late:          LateDeadLetter,
+		Retention:     7 * 24 * time.Hour,
 	}
 }
 

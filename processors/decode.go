@@ -27,6 +27,11 @@ type item struct {
 	digest [32]byte
 	hashed bool
 	extra  *extra // for steps
+	schema shapeID
+	// verdict is the gate's by row, where there is one.
+	verdict verdict
+	// expanded: it is one row's share of a change of its table, which counts itself.
+	expanded bool
 
 	// What is known of the record, for its dead letter.
 	pos, table, op, txID, schemaID, entity string
@@ -135,7 +140,7 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 	if err != nil {
 		return undecodable(err)
 	}
-	it.schemaID = strconv.Itoa(id)
+	it.schemaID, it.schema.value = strconv.Itoa(id), id
 	r, err := d.reader(ctx, id)
 	if err != nil {
 		return err
@@ -169,7 +174,7 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 	default:
 		return &sinks.RecordError{Class: sinks.ClassMapping, Reason: "op " + strconv.Quote(it.op) + " is unknown"}
 	}
-	change, err := d.change(ctx, m, r, id)
+	change, err := d.change(ctx, m, r, id, it)
 	if err != nil {
 		return err
 	}
@@ -214,7 +219,7 @@ func (d *decoder) sweep(it *item, position cdc.Position, mark string) error {
 }
 
 // change makes the row change of the event that was read last.
-func (d *decoder) change(ctx context.Context, m *kafka.Message, r *schema.Reader, id int) (*sinks.Change, error) {
+func (d *decoder) change(ctx context.Context, m *kafka.Message, r *schema.Reader, id int, it *item) (*sinks.Change, error) {
 	e := &d.event
 	columns := r.Columns()
 	c := &sinks.Change{Op: e.Op, Origin: d.origin(m.Topic, e.Source)}
@@ -236,6 +241,7 @@ func (d *decoder) change(ctx context.Context, m *kafka.Message, r *schema.Reader
 	if err != nil {
 		return nil, undecodable(fmt.Errorf("key: %w", err))
 	}
+	it.schema.key = keyID
 	kr, err := d.reader(ctx, keyID)
 	if err != nil {
 		return nil, err

@@ -35,6 +35,7 @@ type plan struct {
 	stop error
 	// outcomes that are known without the sink
 	filtered, faults, diverted int
+	gated                      [3]int              // by verdict of the gate by row
 	classes                    map[sinks.Class]int // of dead letters
 }
 
@@ -48,6 +49,10 @@ func (o *owner) plan(items []item, next int64, tries attempts) *plan {
 	over := &overlay{base: o.parked}
 	for i := range items {
 		it := &items[i]
+		if it.verdict != passes {
+			p.gated[it.verdict]++
+			continue
+		}
 		if it.filtered {
 			p.filtered++
 			continue

@@ -36,7 +36,7 @@ const topic = "shop.public.items"
 // world is a broker with the topic, a registry of schemas, a database for the
 // sink, and a relay's hand to write records with.
 type world struct {
-	t        *testing.T
+	t        testing.TB
 	broker   *broker.Broker
 	client   *kgo.Client
 	database string // URL
@@ -301,7 +301,7 @@ func (p *process) stop() {
 	})
 }
 
-func logger(t *testing.T) *slog.Logger {
+func logger(t testing.TB) *slog.Logger {
 	if !testing.Verbose() {
 		return slog.New(slog.DiscardHandler)
 	}
@@ -310,7 +310,7 @@ func logger(t *testing.T) *slog.Logger {
 
 // until waits for a condition that other goroutines bring about, and says what
 // it was waiting for when it does not come.
-func until(t *testing.T, what string, met func() bool) {
+func until(t testing.TB, what string, met func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		if met() {
@@ -416,7 +416,10 @@ func (w *world) reach(partition int, n int64) {
 }
 
 // counters are the outcomes that a process counted, those above zero.
-func (p *process) counters() map[string]int {
+func (p *process) counters() map[string]int { return p.byLabel("tailrace_processor_changes_total") }
+
+// byLabel are the values of a counter by its label.
+func (p *process) byLabel(name string) map[string]int {
 	p.w.t.Helper()
 	out := map[string]int{}
 	families, err := p.reg.Gather()
@@ -424,7 +427,7 @@ func (p *process) counters() map[string]int {
 		p.w.t.Fatal(err)
 	}
 	for _, f := range families {
-		if f.GetName() != "tailrace_processor_changes_total" {
+		if f.GetName() != name {
 			continue
 		}
 		for _, m := range f.GetMetric() {

@@ -36,11 +36,15 @@ type line struct {
 	store   *state.Memory
 	overlay *state.Overlay
 
+	generation int64 // of the pipeline
+
 	// Of the record under way.
 	ctx    context.Context // Emit has none of its own
 	item   *item
 	change Change
 	key    []cdc.Value // of the record's row, as it came
+	shape  *sinks.Shape
+	was    []cdc.Value // the record's row and the one before, as they came
 	given  int         // changes so far
 	at     int         // the step whose code runs
 	err    error       // the first
@@ -84,10 +88,7 @@ func newLine(steps []StepConfig, store *state.Memory, a *arena) *line {
 func (l *line) batch(ctx context.Context, items []item, rows parked, parks bool) error {
 	l.ctx = ctx
 	if l.store != nil {
-		l.overlay = state.NewOverlay(l.store)
-		for i := range l.steps {
-			l.steps[i].state = &stepState{step: l.steps[i].name, overlay: l.overlay}
-		}
+		l.over(state.NewOverlay(l.store))
 	}
 	var failed parked
 	for i := range items {
@@ -108,6 +109,14 @@ func (l *line) batch(ctx context.Context, items []item, rows parked, parks bool)
 		}
 	}
 	return nil
+}
+
+// over makes the steps write into an overlay.
+func (l *line) over(o *state.Overlay) {
+	l.overlay = o
+	for i := range l.steps {
+		l.steps[i].state = &stepState{step: l.steps[i].name, overlay: o}
+	}
 }
 
 // diverted tells whether it stands behind a record of its row in the dead-letter
@@ -170,10 +179,11 @@ func (l *line) begin(it *item) {
 	in := it.change
 	l.item, l.given, l.at, l.err, l.blame = it, 0, 0, nil, len(l.steps)-1
 	l.change = Change{Op: in.Op, Source: it.extra.source, Target: in.Origin, Position: in.Position, floor: in.Floor, line: l}
-	l.key = l.key[:0]
+	l.key, l.was, l.shape = l.key[:0], l.was[:0], in.Shape
 	if in.Floor != nil {
 		return
 	}
+	l.was = append(append(l.was, in.Row...), it.extra.before...)
 	if in.Op == cdc.OpDelete {
 		l.change.Before = Row{in.Shape, it.extra.before}
 		if it.extra.before == nil {

@@ -12,7 +12,14 @@ type metrics struct {
 	letters  *prometheus.CounterVec
 	seconds  prometheus.Histogram
 	replayed *prometheus.CounterVec
+	restores *prometheus.CounterVec
 }
+
+// How a state was read.
+const (
+	restoreFull   = "full"
+	restoreSuffix = "suffix"
+)
 
 // The outcomes that the sink does not decide.
 const (
@@ -41,6 +48,13 @@ func newMetrics(reg prometheus.Registerer, r *Runtime) *metrics {
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 16),
 		}),
 	}
+	m.restores = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "tailrace_processor_restores_total",
+		Help: "States that were read from the changelog: full, or only the suffix behind what was known.",
+	}, []string{"how"})
+	for _, how := range []string{restoreFull, restoreSuffix} {
+		m.restores.WithLabelValues(how)
+	}
 	for _, o := range []string{sinks.Applied.String(), sinks.Duplicate.String(), sinks.Stale.String(), outcomeFiltered, outcomeDeadLettered, outcomeParked} {
 		m.changes.WithLabelValues(o)
 	}
@@ -50,7 +64,7 @@ func newMetrics(reg prometheus.Registerer, r *Runtime) *metrics {
 	for _, v := range []Verdict{VerdictApplied, VerdictFiltered, VerdictDiscarded, VerdictClosed, VerdictSuperseded, VerdictFailed} {
 		m.replayed.WithLabelValues(string(v))
 	}
-	reg.MustRegister(m.changes, m.letters, m.replayed, m.seconds,
+	reg.MustRegister(m.changes, m.letters, m.replayed, m.seconds, m.restores,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tailrace_processor_lag_seconds",
 			Help: "Age of the oldest record that was fetched and is not committed, over all partitions here; 0 when there is none.",
@@ -67,6 +81,14 @@ func newMetrics(reg prometheus.Registerer, r *Runtime) *metrics {
 			Name: "tailrace_processor_parked_rows",
 			Help: "Rows whose changes are diverted to the dead-letter topic, over all partitions here.",
 		}, r.parkedRows),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tailrace_processor_state_keys",
+			Help: "Keys of the state that this process holds in memory.",
+		}, func() float64 { keys, _ := r.stateSize(); return float64(keys) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "tailrace_processor_state_bytes",
+			Help: "Bytes of the keys and values of the state in memory, without what the memory of each costs beside.",
+		}, func() float64 { _, bytes := r.stateSize(); return float64(bytes) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tailrace_processor_in_flight_bytes",
 			Help: "Bytes that were fetched and are not committed, over all partitions here; limits.in_flight bounds it.",
@@ -86,8 +108,12 @@ func (m *metrics) committed(p *plan, result sinks.Result) {
 			i++
 			o = outcomeOf(o, result.Outcomes[i])
 		}
-		outcomes[o]++
+		if !p.items[i].expanded {
+			outcomes[o]++
+		}
 	}
+	outcomes[sinks.Duplicate] += p.gated[duplicate]
+	outcomes[sinks.Stale] += p.gated[stale]
 	for o, n := range outcomes {
 		m.add(sinks.Outcome(o).String(), n)
 	}

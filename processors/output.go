@@ -25,14 +25,59 @@ func (l *line) output(c *Change) error {
 		more.Pos = fmt.Sprintf("%s/%04x", l.item.pos, l.given)
 		out = &more
 	}
+	whole := l.same(c)
 	if err := l.fill(out, c); err != nil {
 		return err
+	}
+	out.Same = whole && out.SameKey
+	if c.own {
+		out.Position, out.Pos, out.Versioned = c.Position, c.Position.String(), true
 	}
 	if l.given > 0 {
 		l.item.extra.more = append(l.item.extra.more, out)
 	}
 	l.given++
 	return nil
+}
+
+// same tells whether c is what the record said: the steps let it pass as it was.
+func (l *line) same(c *Change) bool {
+	in := l.item.change
+	if l.given > 0 || l.item.expanded || c.Op != in.Op || c.Target != in.Origin || c.own || in.Floor != nil {
+		return false
+	}
+	row, was := c.Row(), l.was
+	if row.Columns != in.Shape || len(row.Values) != len(in.Row) {
+		return false
+	}
+	old := was[len(in.Row):]
+	if c.Op == cdc.OpDelete {
+		if len(old) > 0 {
+			return equalRows(row.Values, old)
+		}
+		return equalRows(row.Values, was[:len(in.Row)])
+	}
+	return equalRows(row.Values, was[:len(in.Row)]) && equalRows(c.Before.Values, old)
+}
+
+func equalRows(a, b []cdc.Value) bool {
+	return slices.EqualFunc(a, b, func(x, y cdc.Value) bool {
+		return x.State == y.State && (len(x.Data) == len(y.Data)) && (len(x.Data) == 0 || &x.Data[0] == &y.Data[0] || string(x.Data) == string(y.Data))
+	})
+}
+
+// sameKey tells whether a row has the record's key, under the same names.
+func (l *line) sameKey(row Row) bool {
+	if !slices.EqualFunc(l.key, l.fresh, func(a, b cdc.Value) bool { return string(a.Data) == string(b.Data) }) {
+		return false
+	}
+	if row.Columns == l.shape {
+		return true
+	}
+	return slices.EqualFunc(row.Columns.Key, l.shape.Key, func(a, b int) bool {
+		x, y := &row.Columns.Columns[a], &l.shape.Columns[b]
+		return x.Name == y.Name && x.Type == y.Type
+	})
 }
 
 // fill writes c into out.
@@ -52,14 +97,17 @@ func (l *line) fill(out *sinks.Change, c *Change) error {
 	case len(row.Values) != len(row.Columns.Columns):
 		return fmt.Errorf("a step emitted a row of %d values for %d columns", len(row.Values), len(row.Columns.Columns))
 	}
-	out.Shape, out.Row = row.Columns, row.Values
+	out.Shape, out.Row, out.Before = row.Columns, row.Values, nil
+	if c.Before.Columns == row.Columns {
+		out.Before = c.Before.Values
+	}
 	l.fresh = keyOf(row, l.fresh[:0])
 	for i, v := range l.fresh {
 		if v.State != cdc.Text {
 			return fmt.Errorf("key column %q of the row is null or not known after the steps", row.Columns.Columns[row.Columns.Key[i]].Name)
 		}
 	}
-	if !slices.EqualFunc(l.key, l.fresh, func(a, b cdc.Value) bool { return string(a.Data) == string(b.Data) }) {
+	if out.SameKey = l.sameKey(row); !slices.EqualFunc(l.key, l.fresh, func(a, b cdc.Value) bool { return string(a.Data) == string(b.Data) }) {
 		out.Key = sinks.RowKey(l.fresh)
 	} else {
 		out.Key = l.item.entity
@@ -97,6 +145,7 @@ func (l *line) finish() error {
 				return err
 			}
 			all[j] = nil
+			c.Same = false
 		}
 		last[id] = i
 	}

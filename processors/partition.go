@@ -38,6 +38,18 @@ type owner struct {
 	parked  parked // rows whose changes are diverted
 	backlog bool   // the outbox has dead letters
 
+	// The following belong to a session's worker (inlog.go).
+	task    *task
+	of      int32 // partitions of the topic
+	topicID string
+	gated   [3]int // the last batch's, by verdict of the gate by row
+	tries   attempts
+	wait    backoff
+	retryAt time.Time                    // paused until then; zero: not
+	first   bool                         // the group has no offset of it yet
+	moved   time.Time                    // since when next is ahead of expect
+	blamed  map[int64]*sinks.RecordError // what is known to be wrong with messages that come again
+
 	cancel  context.CancelFunc // of run
 	leave   sync.Once          // closes leaving
 	leaving chan struct{}      // closed by release: what fails is not tried again
@@ -261,6 +273,12 @@ func (o *owner) position() int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.next
+}
+
+func (o *owner) isStopped() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.stopped != nil
 }
 
 func (o *owner) starts(t time.Time) {

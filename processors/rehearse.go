@@ -51,6 +51,11 @@ func (r *Rehearsal) take(ctx context.Context, messages []kafka.Message) error {
 			return c.err
 		}
 		o = r.runtime.owner(tp, c, func() {})
+		if r.runtime.config.Stateful {
+			if err := r.runtime.share(o, 0); err != nil {
+				return err
+			}
+		}
 		r.owners[tp] = o
 	}
 	if o.stopped != nil {
@@ -62,4 +67,17 @@ func (r *Rehearsal) take(ctx context.Context, messages []kafka.Message) error {
 		o.stopped = err
 	}
 	return err
+}
+
+// Gated is what the gate by row made of the last record of a partition: applied when it
+// let it pass, or when the pipeline has no such gate.
+func (r *Rehearsal) Gated(topic string, partition int32) sinks.Outcome {
+	o := r.owners[kafka.TopicPartition{Topic: topic, Partition: partition}]
+	switch {
+	case o != nil && o.gated[duplicate] > 0:
+		return sinks.Duplicate
+	case o != nil && o.gated[stale] > 0:
+		return sinks.Stale
+	}
+	return sinks.Applied
 }

@@ -36,6 +36,9 @@ type Runtime struct {
 	log0     error // the log's own trouble
 	ends     map[kafka.TopicPartition]int64
 	sent     map[kafka.TopicPartition]int64 // offsets that the group has
+
+	// Of the protocol in the log.
+	tasks map[int32]*task
 }
 
 // New makes a Runtime and registers its metrics.
@@ -43,7 +46,7 @@ func New(c Config) *Runtime {
 	r := &Runtime{
 		config: c, log: c.Log, circuit: newCircuit(c.Circuit), limiter: newLimiter(c.Rate), faults: newFaults(c.Systemic), orders: newOrders(c.Control), shapes: newShapes(), slots: make(chan struct{}, c.Parallel),
 		owners: map[kafka.TopicPartition]*owner{}, refused: map[kafka.TopicPartition]error{},
-		ends: map[kafka.TopicPartition]int64{}, sent: map[kafka.TopicPartition]int64{},
+		tasks: map[int32]*task{}, ends: map[kafka.TopicPartition]int64{}, sent: map[kafka.TopicPartition]int64{},
 	}
 	r.metrics = newMetrics(c.Registry, r)
 	return r
@@ -79,11 +82,11 @@ func (r *Runtime) Run(ctx context.Context, source Source) error {
 			failed <- err
 			waiting = false
 		case <-look.C:
-			r.lookForTopics(ctx)
+			r.lookForTopics(ctx, source)
 			look.Reset(commitEvery)
 		case <-tick.C:
 			r.commitAll(ctx)
-			r.refreshEnds(ctx)
+			r.refreshEnds(ctx, source)
 		}
 	}
 	r.drain()
@@ -142,10 +145,10 @@ func (r *Runtime) noteLog(err error) {
 }
 
 // lookForTopics says once which of the topics do not exist yet.
-func (r *Runtime) lookForTopics(ctx context.Context) {
+func (r *Runtime) lookForTopics(ctx context.Context, source Source) {
 	bounded, cancel := context.WithTimeout(ctx, commitEvery)
 	defer cancel()
-	missing, err := r.source.Missing(bounded)
+	missing, err := source.Missing(bounded)
 	if ctx.Err() != nil {
 		return
 	}
@@ -194,7 +197,7 @@ func (r *Runtime) commit(ctx context.Context, offsets map[kafka.TopicPartition]i
 }
 
 // refreshEnds asks where the partitions end, for the lag.
-func (r *Runtime) refreshEnds(ctx context.Context) {
+func (r *Runtime) refreshEnds(ctx context.Context, source Source) {
 	r.mu.Lock()
 	parts := make([]kafka.TopicPartition, 0, len(r.owners))
 	for tp := range r.owners {
@@ -203,7 +206,7 @@ func (r *Runtime) refreshEnds(ctx context.Context) {
 	r.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	ends, err := r.source.Ends(bounded, parts)
+	ends, err := source.Ends(bounded, parts)
 	if err != nil {
 		return // the lag that is known stays; lookForTopics says what is wrong
 	}

@@ -71,6 +71,8 @@ type StepConfig struct {
 	Name string
 	// New makes the step of one partition.
 	New func() Step
+	// Stateful says that it uses its State.
+	Stateful bool
 }
 
 // retryError marks an error that is not about the record.

@@ -2,6 +2,7 @@ package sinks
 
 import (
 	"context"
+	"time"
 
 	"github.com/tailrace/tailrace/cdc"
 )
@@ -115,6 +116,18 @@ type Batch struct {
 	DeadLetters []DeadLetter
 	Park        []Park     // markers to set, or to set anew
 	Unpark      [][32]byte // markers to clear
+
+	State []StateEntry // what the pipeline remembers; the sink is a Stateful
+}
+
+// StateEntry is a piece of state; a nil Value removes it.
+type StateEntry struct{ Key, Value []byte }
+
+// Stateful is a sink that keeps a pipeline's state beside the rows, by the numbers of
+// partitions: topics that share state share it too.
+type Stateful interface {
+	// States gives all of one number's state to take, in no order; it may keep both.
+	States(ctx context.Context, number int32, take func(key, value []byte) error) error
 }
 
 // Result is what became of the changes of a batch: one outcome each, in their
@@ -156,6 +169,28 @@ type Change struct {
 	// Floor is set for a change of the whole table; Row and Key are empty then,
 	// and Shape has no key.
 	Floor *Floor
+
+	// The following is for sinks that write records.
+
+	// Before is the row before the change, as far as the record or a step gave it; nil
+	// where there is none.
+	Before []cdc.Value
+	// Same says that no step changed anything: the record that it came from says it
+	// all. SameKey says so of the record's key.
+	Same, SameKey bool
+	// Versioned says that the position is a version that a step counts, and names no
+	// record.
+	Versioned bool
+}
+
+// Source is the record that a change came from, with what it says of its origin.
+type Source struct {
+	*Record
+	Partitions int32  // of its topic
+	Snapshot   string // Debezium's marker; "" or false for a streamed change
+	LSN        cdc.LSN
+	TxID       int64
+	Time       time.Time // of the commit
 }
 
 // Floor is the position up to which a table has no rows any more.

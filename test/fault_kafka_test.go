@@ -22,6 +22,11 @@ const (
 	kafkaOffsets  = "an OffsetCommit request"
 	kafkaStored   = "the answer to an OffsetCommit request"
 	kafkaFetched  = "the answer to a Fetch request"
+
+	// Of a processor's sessions.
+	kafkaChangelog  = "a Produce request with state, in a transaction"
+	kafkaMark       = "a Produce request that marks the end of the state"
+	kafkaTxnOffsets = "a TxnOffsetCommit request"
 )
 
 // kafkaTap is a tap before a broker of one node. It names itself where the
@@ -116,6 +121,8 @@ func (k *kafkaTap) classify(r request, b []byte) []string {
 		return []string{kafkaOffsets}
 	case kmsg.Fetch:
 		return []string{kafkaFetched} // no trap waits for the request itself
+	case kmsg.TxnOffsetCommit:
+		return []string{kafkaTxnOffsets}
 	case kmsg.Produce:
 	default:
 		return nil
@@ -126,7 +133,7 @@ func (k *kafkaTap) classify(r request, b []byte) []string {
 		k.t.Errorf("a Produce request cannot be read: %v", err)
 		return nil
 	}
-	var data, progress bool
+	var data, progress, state bool
 	for _, t := range req.Topics {
 		name := t.Topic
 		if name == "" {
@@ -137,6 +144,8 @@ func (k *kafkaTap) classify(r request, b []byte) []string {
 		switch {
 		case strings.HasSuffix(name, ".progress"):
 			progress = true
+		case strings.HasSuffix(name, ".state"):
+			state = true
 		case !strings.HasPrefix(name, "tailrace."):
 			data = true
 		}
@@ -147,6 +156,12 @@ func (k *kafkaTap) classify(r request, b []byte) []string {
 	}
 	if progress {
 		kinds = append(kinds, kafkaProgress)
+	}
+	switch {
+	case state && req.TransactionID != nil:
+		kinds = append(kinds, kafkaChangelog)
+	case state:
+		kinds = append(kinds, kafkaMark)
 	}
 	return kinds
 }

@@ -42,6 +42,7 @@ type sourceSettings struct {
 }
 
 type sinkSettings struct {
+	Kafka    *kafkaSink    `yaml:"kafka" doc:"Records in topics of the same cluster, in one Kafka transaction with the state and the group's offsets."`
 	Postgres *postgresSink `yaml:"postgres" doc:"Rows in PostgreSQL, in one transaction with their offsets."`
 	File     *fileSink     `yaml:"file" doc:"Changes as lines of JSON in files of a folder, each once (docs/files.md)."`
 	Stdout   *stdoutSink   `yaml:"stdout" doc:"Changes as lines of JSON on standard output; after a crash some come again. It forgets at its end which rows are parked. Written as stdout: {}."`
@@ -62,9 +63,26 @@ type postgresSink struct {
 	StateSchema  string `yaml:"state_schema" default:"tailrace" doc:"Schema of the sink's own tables: offsets, tombstones, versions, parked, dead_letters."`
 }
 
+type kafkaSink struct {
+	Topic       string       `yaml:"topic" default:"{pipeline}.{schema}.{table}" doc:"Name of the output topic: {pipeline} is name; {db} {name} {schema} {table} come from the record's source, {topic} from Kafka or from a route step. What Kafka does not allow in a name becomes _."`
+	Tombstones  bool         `yaml:"tombstones" default:"true" doc:"A record without value behind each delete, so that a compacted topic forgets the row."`
+	Compression string       `yaml:"compression" default:"lz4" enum:"none|gzip|snappy|lz4|zstd" doc:"Of what is written."`
+	MaxRecord   config.Size  `yaml:"max_record" default:"8MiB" min:"1KiB" max:"1GiB" doc:"Largest record, key and headers included. Beyond it, and beyond what the topic takes, a record goes to the dead-letter topic."`
+	Topics      outputTopics `yaml:"topics" doc:"How output topics are made."`
+	Sessions    int          `yaml:"sessions" default:"2" min:"1" max:"64" unit:"sessions" doc:"Members of the group in this process, each with a transaction of its own: one works while another commits."`
+}
+
+type outputTopics struct {
+	Create            bool              `yaml:"create" default:"true" doc:"Output topics that do not exist are made."`
+	Partitions        int32             `yaml:"partitions" default:"0" min:"0" max:"100000" doc:"Of a topic that is made; 0: as many as the source's topic has, so that a row keeps its partition number."`
+	ReplicationFactor int16             `yaml:"replication_factor" default:"-1" min:"-1" max:"100" doc:"Of topics that are made, the topic of the state included; -1 is the brokers' default."`
+	Config            map[string]string `yaml:"config" key:"setting" example:"{cleanup.policy: compact}" doc:"Settings of output topics that are made."`
+}
+
 type stateSettings struct {
 	Store     string        `yaml:"store" default:"memory" enum:"memory|pebble" doc:"Where steps keep their state."`
 	Dir       string        `yaml:"dir" default:"" doc:"Folder of the store pebble."`
+	Late      string        `yaml:"late" default:"dead_letter" enum:"dead_letter|drop" doc:"What becomes of a change of an unknown row that is as old as rows whose position is not kept any more: it may have been deleted. drop counts it as stale. For sink.kafka; other sinks keep positions themselves."`
 	Retention time.Duration `yaml:"retention" default:"168h" min:"1m" doc:"How long a deleted row's position is kept, so that a late change cannot bring the row back."`
 }
 

@@ -84,6 +84,7 @@ func (s *settings) runtimeConfig(file *config.File, log *slog.Logger) processors
 	c.Circuit = processors.CircuitConfig{Failures: s.Errors.Circuit.Failures, Window: s.Errors.Circuit.Window, Open: s.Errors.Circuit.Open}
 	c.Systemic = processors.SystemicConfig{Rows: s.Errors.Systemic.Rows, Share: s.Errors.Systemic.Share, Window: s.Errors.Systemic.Window}
 	c.Rate = s.Limits.Rate
+	c.Late, c.Retention = processors.LatePolicy(s.State.Late), s.State.Retention
 	c.InFlightBytes, c.Parallel = int64(s.Limits.InFlight), s.Limits.Parallel
 	c.DrainTimeout = min(c.DrainTimeout, max(s.Group.SessionTimeout/2, time.Second))
 	return c

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"log/slog"
+	"slices"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 
 	"github.com/tailrace/tailrace/internal/config"
@@ -57,34 +59,54 @@ func runPipeline(ctx context.Context, s *settings, file *config.File, made []pro
 	if err != nil {
 		return err
 	}
-	sink, err := s.sink(log)
-	if err != nil {
-		return err
-	}
-	defer sink.Close()
 	letters, err := kafka.NewDeadLetters(connection, s.Errors.DeadLetter.Topic, -1)
 	if err != nil {
 		return err
 	}
 	defer letters.Close()
+	c := s.runtimeConfig(file, log)
+	c.Letters, c.Schemas, c.Registry, c.Steps = letters, known, reg, made
+	c.Stateful = stateful(made)
+	if s.Sink.Kafka != nil {
+		return s.runInLog(ctx, c, reg, connection, known, letters)
+	}
+	sink, err := s.sink(log)
+	if err != nil {
+		return err
+	}
+	defer sink.Close()
 	control, err := kafka.NewControl(connection, s.Name, -1)
 	if err != nil {
 		return err
 	}
 	defer control.Close()
-
-	c := s.runtimeConfig(file, log)
-	c.Sink, c.Outbox, c.Letters, c.Control, c.Schemas, c.Registry, c.Steps = sink, sink, letters, control, known, reg, made
-	runtime := processors.New(c)
-	consumer, err := kafka.NewConsumer(s.consumerConfig(connection, runtime, log))
+	c.Sink, c.Outbox, c.Control = sink, sink, control
 	if err != nil {
 		return err
 	}
+	defer sink.Close()
+	c.Sink, c.Outbox = sink, sink
+	runtime := processors.New(c)
+	member := s.consumerConfig(connection, runtime, log)
+	member.Tasks = c.Stateful
+	consumer, err := kafka.NewConsumer(member)
+	if err != nil {
+		return err
+	}
+	return s.serve(ctx, runtime, c, reg, func(ctx context.Context) error { return runtime.Run(ctx, consumer) })
+}
 
+// stateful tells whether a step keeps state.
+func stateful(made []processors.StepConfig) bool {
+	return slices.ContainsFunc(made, func(c processors.StepConfig) bool { return c.Stateful })
+}
+
+// serve runs a pipeline beside its page.
+func (s *settings) serve(ctx context.Context, runtime *processors.Runtime, c processors.Config, reg *prometheus.Registry, run func(context.Context) error) error {
 	group := ops.NewGroup(ctx)
 	if s.Ops.Listen != "" {
 		page, err := ops.Listen(ops.ServerConfig{
-			Listen: s.Ops.Listen, TokenFile: s.Ops.TokenFile, Registry: reg, Log: log,
+			Listen: s.Ops.Listen, TokenFile: s.Ops.TokenFile, Registry: reg, Log: c.Log,
 			Health: func() ops.Health {
 				state, reason := runtime.Health()
 				return ops.Health{State: state, Reason: reason}
@@ -100,10 +122,10 @@ func runPipeline(ctx context.Context, s *settings, file *config.File, made []pro
 		}
 		group.Beside(page.Run)
 	}
-	log.Info("starting", "pipeline", s.Name, "version", ops.Version, "config_version", c.ConfigVersion)
-	err = group.Main(func(ctx context.Context) error { return runtime.Run(ctx, consumer) })
+	c.Log.Info("starting", "pipeline", s.Name, "version", ops.Version, "config_version", c.ConfigVersion)
+	err := group.Main(run)
 	if err == nil {
-		log.Info("stopped cleanly", "pipeline", s.Name)
+		c.Log.Info("stopped cleanly", "pipeline", s.Name)
 	}
 	return err
 }

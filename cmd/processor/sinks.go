@@ -30,6 +30,8 @@ func (s *settings) sink(log *slog.Logger) (destination, error) {
 // kind is the sink's key.
 func (s *sinkSettings) kind() string {
 	switch {
+	case s.Kafka != nil:
+		return "kafka"
 	case s.File != nil:
 		return "file"
 	case s.Stdout != nil:

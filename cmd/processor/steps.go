@@ -51,6 +51,8 @@ func (s *stepSettings) kind() string {
 		return "mask"
 	case s.Route != nil:
 		return "route"
+	case s.Latest != nil:
+		return "latest"
 	}
 	return "flatten"
 }
@@ -93,6 +95,9 @@ func (s *stepSettings) definition() (steps.Definition, error) {
 	case s.Flatten != nil:
 		f := s.Flatten
 		return steps.NewFlatten(steps.FlattenConfig{Deletes: f.Deletes, AddFields: f.AddFields, Prefix: f.Prefix})
+	}
+	if s.Latest != nil {
+		return steps.NewLatest(steps.LatestConfig{Table: s.Latest.Table})
 	}
 	return nil, errors.New("an empty step")
 }

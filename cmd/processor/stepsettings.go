@@ -9,6 +9,7 @@ type stepSettings struct {
 	Mask    *maskSettings    `yaml:"mask" doc:"Hides values."`
 	Route   *routeSettings   `yaml:"route" doc:"Sends changes to other tables or topics."`
 	Flatten *flattenSettings `yaml:"flatten" doc:"Adds columns about the change, and decides about deletes, as Debezium's ExtractNewRecordState does."`
+	Latest  *latestSettings  `yaml:"latest" doc:"Makes one row of all rows with one record key: the key, and a document of them."`
 	Tables  []string         `yaml:"tables" example:"[public.orders]" doc:"Tables of the source, as schema.table with *, that the step is about; changes of others pass it by. None: all."`
 }
 
@@ -50,4 +51,8 @@ type flattenSettings struct {
 	Deletes   string   `yaml:"deletes" default:"tombstone" enum:"tombstone|drop|rewrite" doc:"What becomes of a delete: it passes, is dropped, or becomes an update that sets __deleted."`
 	AddFields []string `yaml:"add_fields" example:"[op, source.ts_ms]" doc:"Columns to add: op, pos, and of source name, db, schema, table, snapshot, lsn, txId, ts_ms."`
 	Prefix    string   `yaml:"prefix" default:"__" doc:"Of the names of added columns: source.ts_ms becomes __source_ts_ms."`
+}
+
+type latestSettings struct {
+	Table string `yaml:"table" required:"true" example:"public.customer_documents" doc:"Target of the documents, as schema.table. Its columns are key and document."`
 }

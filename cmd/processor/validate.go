@@ -9,6 +9,7 @@ import (
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/internal/cli"
 	"github.com/tailrace/tailrace/internal/config"
+	sinkkafka "github.com/tailrace/tailrace/sinks/kafka"
 	"github.com/tailrace/tailrace/sinks/postgres"
 )
 
@@ -90,6 +91,13 @@ func (p *postgresSink) Validate(report config.Report) {
 	}
 	if p.StateSchema == "" || len(p.StateSchema) > 63 {
 		report("state_schema", "want 1 to 63 characters")
+	}
+}
+
+// Validate checks the template of topics.
+func (k *kafkaSink) Validate(report config.Report) {
+	if _, err := sinkkafka.New(sinkkafka.Config{Pipeline: "pipeline", Topic: k.Topic}, nil, nil); err != nil {
+		report("topic", "%s", err)
 	}
 }
 

@@ -22,6 +22,7 @@ var arrows = []struct {
 	{"sinks", []string{"cdc"}},
 	{"sinks/file", []string{"sinks", "sinks/jsonlines"}},
 	{"sinks/stdout", []string{"sinks", "sinks/jsonlines"}},
+	{"sinks/kafka", []string{"cdc", "schema", "sinks"}},
 	{"sinks/…", []string{"cdc", "sinks"}},
 	{"processors", []string{"cdc", "schema", "schema/registry", "kafka", "sinks", "processors/state"}},
 	{"processors/state", []string{"cdc"}},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -48,6 +49,7 @@ func Play(ctx context.Context, p Pipeline, w *World, changes []Change) (*Result,
 	c := processors.DefaultConfig()
 	c.Name, c.SinkKind, c.Log, c.Registry = p.Name, "rehearsal", slog.New(slog.DiscardHandler), prometheus.NewRegistry()
 	c.Sink, c.Outbox, c.Schemas, c.Steps, c.State = sink, sink, w, p.Steps, store
+	c.Stateful = slices.ContainsFunc(p.Steps, func(s processors.StepConfig) bool { return s.Stateful })
 	if p.OnPoison != "" {
 		c.OnPoison = p.OnPoison
 	}
@@ -67,10 +69,18 @@ func Play(ctx context.Context, p Pipeline, w *World, changes []Change) (*Result,
 			return nil, fmt.Errorf("change %d: %w", i+1, err)
 		}
 		played.Writes, played.Letters = sink.Take()
-		played.Outcome = outcome(&played)
+		if played.Outcome = outcome(&played); played.Outcome == "filtered" {
+			if gated := pipeline.Gated(m.Topic, m.Partition); gated != sinks.Applied {
+				played.Outcome = gated.String()
+			}
+		}
 		r.Played = append(r.Played, played)
 	}
-	r.State = store.List()
+	for _, e := range store.List() {
+		if e.Key.Step != "" { // the runtime's own is no step's
+			r.State = append(r.State, e)
+		}
+	}
 	return r, nil
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/processors/state"
 )
 
 // WantWrite is a write that a person expects.
@@ -66,7 +67,7 @@ func (r *Result) Compare(w *Want) (script string, same bool) {
 		}
 	}
 	for _, e := range r.State {
-		states = append(states, effect{line: fmt.Sprintf("state  step=%s key=%s value=%q", e.Key.Step, e.Key.Key, e.Value)})
+		states = append(states, effect{line: fmt.Sprintf("state  step=%s key=%s value=%q", e.Key.Step, e.Key.Key, valueText(e))})
 	}
 	var wantWrites, wantLetters, wantStates []effect
 	for _, x := range w.Writes {
@@ -92,6 +93,14 @@ func (r *Result) Compare(w *Want) (script string, same bool) {
 		d.diff(got, want, func(a, b effect) bool { return a.line == b.line })
 	}
 	return d.script(r), d.same
+}
+
+// valueText is a step's value for people: an entity is told by what it has.
+func valueText(e state.Entry) string {
+	if entity, err := state.ParseEntity(e.Value); e.Key.Scope == state.Entity && err == nil {
+		return fmt.Sprintf("sequence %d, rows %d", entity.Sequence, len(entity.Contributions))
+	}
+	return string(e.Value)
 }
 
 // differ collects lines under the changes that they belong to.

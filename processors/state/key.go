@@ -21,9 +21,12 @@ const (
 	// Parked holds the markers of rows whose changes are diverted: Key.Table names
 	// the topic, Key.Key is the digest of the record key.
 	Parked
+	// Source holds the ids of the topics that the pipeline reads, as text: Key.Table
+	// names the topic.
+	Source
 )
 
-var scopes = [...]string{"row", "entity", "table", "parked"}
+var scopes = [...]string{"row", "entity", "table", "parked", "source"}
 
 // String is the scope's name.
 func (s Scope) String() string {

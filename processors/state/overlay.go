@@ -50,6 +50,34 @@ func (o *Overlay) write(k Key, value []byte) {
 	o.changed[k] = value
 }
 
+// Each calls f with the entries of a step, a scope and a table as the batch has left
+// them so far, in the order of their keys; f may write into the overlay.
+func (o *Overlay) Each(step string, scope Scope, table string, f func(key string, value []byte) error) error {
+	var keys []string
+	if base, ok := o.base.(*Memory); ok {
+		base.Each(step, scope, table, func(key string, _ []byte) bool {
+			keys = append(keys, key)
+			return true
+		})
+	}
+	for k := range o.changed {
+		if k.Step == step && k.Scope == scope && k.Table == table {
+			keys = append(keys, k.Key)
+		}
+	}
+	slices.Sort(keys)
+	for _, key := range slices.Compact(keys) {
+		value, ok, err := o.Get(context.Background(), Key{step, scope, table, key})
+		if err == nil && ok {
+			err = f(key, value)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Mark is a point to which Rollback can go back.
 func (o *Overlay) Mark() int { return len(o.undo) }
 
@@ -64,6 +92,9 @@ func (o *Overlay) Rollback(mark int) {
 	}
 	o.undo = o.undo[:mark]
 }
+
+// Dirty tells whether the batch has written anything.
+func (o *Overlay) Dirty() bool { return len(o.changed) > 0 }
 
 // Changes are the writes of the batch in the order of their keys.
 func (o *Overlay) Changes() []Entry {

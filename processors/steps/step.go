@@ -36,7 +36,8 @@ type Config struct {
 func Build(list []Config) []processors.StepConfig {
 	out := make([]processors.StepConfig, len(list))
 	for i, c := range list {
-		out[i] = processors.StepConfig{Name: c.Name, New: c.Step.New}
+		kept, ok := c.Step.(interface{ Stateful() bool })
+		out[i] = processors.StepConfig{Name: c.Name, New: c.Step.New, Stateful: ok && kept.Stateful()}
 		if len(c.Tables) > 0 {
 			out[i].New = func() processors.Step {
 				return &scoped{patterns: c.Tables, step: c.Step.New(), known: map[*sinks.Origin]bool{}}

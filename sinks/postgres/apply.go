@@ -147,6 +147,7 @@ func (t *transaction) swift(ctx context.Context) (result sinks.Result, err error
 	if len(t.batch.Unpark) > 0 {
 		queries = append(queries, t.unpark())
 	}
+	queries = append(queries, t.remember()...)
 	answers, err := t.send(ctx, queries)
 	if err != nil {
 		return result, err

@@ -1,8 +1,10 @@
 package postgres
 
 import (
+	"cmp"
 	"slices"
 	"sort"
+	"strings"
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/sinks"
@@ -90,7 +92,7 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 			continue
 		}
 		cur := chain[len(chain)-1]
-		if d := next.pos.Compare(cur.pos); d <= 0 {
+		if d := cmp.Or(next.pos.Compare(cur.pos), strings.Compare(next.posTxt, cur.posTxt)); d <= 0 {
 			f.outcomes[i] = sinks.Stale
 			if d == 0 {
 				f.outcomes[i] = sinks.Duplicate

@@ -17,7 +17,9 @@ import (
 // offsets.next_offset is -1 until the first batch; topic_id tells a topic from
 // a later one of the same name. parked.key is sinks.ParkKey of the record key.
 // floors has the position up to which a target has no rows of the pipeline any
-// more; sweeps, the sweeps that have come so far, by partition.
+// more; sweeps, the sweeps that have come so far, by partition. state is what steps
+// remember, by the number of the partition; its id is the key, or the digest of a long
+// one.
 const stateTables = `
 CREATE TABLE IF NOT EXISTS {s}.offsets (
 	pipeline text NOT NULL, topic text NOT NULL, partition integer NOT NULL,
@@ -50,10 +52,13 @@ CREATE TABLE IF NOT EXISTS {s}.sweeps (
 	pipeline text NOT NULL, target text NOT NULL, topic text NOT NULL, partition integer NOT NULL,
 	generation bigint NOT NULL, pos text COLLATE "C" NOT NULL,
 	PRIMARY KEY (pipeline, target, topic, partition));
+CREATE TABLE IF NOT EXISTS {s}.state (
+	pipeline text NOT NULL, partition integer NOT NULL, id bytea NOT NULL, key bytea NOT NULL, value bytea NOT NULL,
+	PRIMARY KEY (pipeline, partition, id));
 `
 
 // stateNames are the tables of stateTables.
-var stateNames = []string{"offsets", "tombstones", "versions", "dead_letters", "parked", "floors", "sweeps"}
+var stateNames = []string{"offsets", "tombstones", "versions", "dead_letters", "parked", "floors", "sweeps", "state"}
 
 // prepare makes the state schema and its tables, once per process. An existing
 // set is left alone, so that no right to create is needed.

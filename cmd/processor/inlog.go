@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/tailrace/tailrace/internal/ops"
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors"
+	sinkkafka "github.com/tailrace/tailrace/sinks/kafka"
+)
+
+// runInLog wires a pipeline from topics to topics.
+func (s *settings) runInLog(ctx context.Context, c processors.Config, reg *prometheus.Registry, connection kafka.Config, known schemas, letters *kafka.DeadLetters) error {
+	sink := s.Sink.Kafka
+	changelog, err := kafka.NewChangelog(connection, kafka.StateTopic(s.Name), sink.Topics.ReplicationFactor)
+	if err != nil {
+		return err
+	}
+	defer changelog.Close()
+	topics, err := kafka.NewOutputs(connection, kafka.OutputsConfig{
+		Create: sink.Topics.Create, Partitions: sink.Topics.Partitions, Replication: sink.Topics.ReplicationFactor, Config: sink.Topics.Config,
+	})
+	if err != nil {
+		return err
+	}
+	defer topics.Close()
+	outputs := func() *sinkkafka.Sink { // Validate has tried the template
+		made, _ := sinkkafka.New(s.kafkaSinkConfig(), known.client, topics)
+		return made
+	}
+	instance := s.sessionInstance()
+	c.InLog = &processors.LogConfig{
+		Sessions: sink.Sessions, Changelog: changelog, Letters: letters,
+		Outputs: func() processors.Outputs { return outputs() },
+		Session: func(n int, owner kafka.Owner) (processors.LogSession, error) {
+			session := kafka.SessionConfig{
+				ConsumerConfig: s.consumerConfig(connection, owner, c.Log), Compression: sink.Compression, MaxRecord: int(sink.MaxRecord),
+				TransactionalID: s.Name + "." + instance + "." + strconv.Itoa(n),
+			}
+			session.Tasks = true
+			session.FetchBytes = max(1<<20, session.FetchBytes/sink.Sessions)
+			if session.InstanceID != "" {
+				session.InstanceID += "." + strconv.Itoa(n)
+			}
+			return kafka.NewSession(session)
+		},
+	}
+	runtime := processors.New(c)
+	return s.serve(ctx, runtime, c, reg, runtime.RunInLog)
+}
+
+func (s *settings) kafkaSinkConfig() sinkkafka.Config {
+	return sinkkafka.Config{Pipeline: s.Name, Topic: s.Sink.Kafka.Topic, Tombstones: s.Sink.Kafka.Tombstones, Version: ops.Version}
+}
+
+// sessionInstance names this process in transactional ids. Without group.instance_id
+// it is another one after each start; what a killed process left open is then ended by
+// the brokers, after their time limit.
+func (s *settings) sessionInstance() string {
+	if s.Group.InstanceID != "" {
+		return s.Group.InstanceID
+	}
+	return rand.Text()
+}

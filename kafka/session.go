@@ -1,0 +1,282 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// SessionConfig is what a transactional member of a group needs.
+type SessionConfig struct {
+	ConsumerConfig
+	// TransactionalID is of this session alone, and the same again after a restart,
+	// so that the successor ends what the session left open.
+	TransactionalID string
+	Compression     string // none, gzip, snappy, lz4, zstd
+	MaxRecord       int    // bytes
+}
+
+// transactionTimeout is when the brokers end a transaction whose session is gone;
+// until then, nobody reads past it.
+const transactionTimeout = 15 * time.Second
+
+// Session is a Consumer whose outputs and offsets become durable together, in Kafka
+// transactions (KIP-98, KIP-447). One goroutine calls PollSome, Begin, Send,
+// Flush, End and Abort; the Owner's methods are called by the client.
+//
+// A rebalance that takes partitions away makes the transaction under way abort. An
+// error of End or Abort leaves the outcome unknown: the session is closed, and
+// the next one of its transactional id waits for that outcome before it joins.
+type Session struct {
+	*Consumer
+	session SessionConfig
+	group   *kgo.GroupTransactSession
+	ended   time.Time // when the last transaction was
+
+	mu     sync.Mutex // guards the following
+	failed []SendError
+	acked  map[TopicPartition]int64 // behind the last acknowledged record of a transaction
+}
+
+// SendError is a record that the brokers did not take.
+type SendError struct {
+	Index int // among the records of the transaction, in the order of Send
+	Err   error
+}
+
+// Error is the cause.
+func (e *SendError) Error() string { return e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *SendError) Unwrap() error { return e.Err }
+
+// TooLarge tells whether a record was refused for its size.
+func TooLarge(err error) bool { return errors.Is(err, kerr.MessageTooLarge) }
+
+// NewSession prepares a session; it dials nothing.
+func NewSession(c SessionConfig) (*Session, error) {
+	codec, err := compression(c.Compression)
+	if err != nil {
+		return nil, err
+	}
+	consumer, err := NewConsumer(c.ConsumerConfig)
+	if err != nil {
+		return nil, err
+	}
+	consumer.opts = append(consumer.opts,
+		kgo.TransactionalID(c.TransactionalID),
+		kgo.TransactionTimeout(transactionTimeout),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchCompression(codec),
+		kgo.ProducerBatchMaxBytes(int32(c.MaxRecord+topicSlack)),
+		kgo.BrokerMaxWriteBytes(int32(max(100<<20, 2*(c.MaxRecord+topicSlack)))),
+		kgo.MaxBufferedRecords(200_000),
+		kgo.ProducerLinger(5*time.Millisecond), // a lone record does not wait: its commit flushes
+		kgo.StopProducerOnDataLossDetected(),
+		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond),
+		kgo.UnknownTopicRetries(10),
+	)
+	if err := kgo.ValidateOpts(consumer.opts...); err != nil {
+		return nil, fmt.Errorf("kafka session: %w", err)
+	}
+	return &Session{Consumer: consumer, session: c}, nil
+}
+
+// Claim makes this session the only one of its transactional id, and ends what a
+// predecessor left open (InitProducerId). It comes before Join: from then on the
+// group's offsets and the changelog have what the predecessor committed.
+func (s *Session) Claim(ctx context.Context) error {
+	opts, err := s.session.Config.options()
+	if err != nil {
+		return err
+	}
+	client, err := kgo.NewClient(append(opts, kgo.TransactionalID(s.session.TransactionalID), kgo.TransactionTimeout(transactionTimeout),
+		kgo.ConcurrentTransactionsBackoff(2*time.Millisecond))...)
+	if err != nil {
+		return fmt.Errorf("kafka session: %w", err)
+	}
+	defer client.Close()
+	if _, _, err := client.ProducerID(ctx); err != nil {
+		return fmt.Errorf("kafka: claim transactional id %q: %w", s.session.TransactionalID, err)
+	}
+	return nil
+}
+
+// Join makes the client, which joins the group in the background and from then on
+// calls the Owner. It is called once.
+func (s *Session) Join() error {
+	group, err := kgo.NewGroupTransactSession(s.opts...)
+	if err != nil {
+		return fmt.Errorf("kafka session: %w", err)
+	}
+	s.group = group
+	s.joinedWith(group.Client())
+	return nil
+}
+
+// PollSome waits for messages, at most limit of them. It returns the context's error,
+// and nothing else as an error of its own.
+func (s *Session) PollSome(ctx context.Context, limit int) ([]Fetched, error) {
+	return fetched(ctx, s.group.PollRecords(ctx, limit))
+}
+
+// Begin opens a transaction, not earlier than afterEnd behind the last one.
+func (s *Session) Begin(ctx context.Context) error {
+	if rest := afterEnd - time.Since(s.ended); rest > 0 {
+		select {
+		case <-time.After(rest):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	s.mu.Lock()
+	s.failed, s.acked = nil, map[TopicPartition]int64{}
+	s.mu.Unlock()
+	if err := s.group.Begin(); err != nil {
+		return fmt.Errorf("kafka: begin a transaction: %w", err)
+	}
+	return nil
+}
+
+// Send adds records to the transaction; each names its partition. It waits while too
+// much is on its way. Their bytes must stay as they are until the transaction ends.
+func (s *Session) Send(records []Message) {
+	background := context.Background() // a record is given up with the transaction
+	slab := make([]kgo.Record, len(records))
+	for i := range records {
+		m, r := &records[i], &slab[i]
+		r.Topic, r.Partition, r.Timestamp, r.Key, r.Value = m.Topic, m.Partition, m.Time, m.Key, m.Value
+		if len(m.Headers) > 0 {
+			r.Headers = make([]kgo.RecordHeader, len(m.Headers))
+			for j, h := range m.Headers {
+				r.Headers[j] = kgo.RecordHeader{Key: h.Name, Value: h.Value}
+			}
+		}
+		s.group.Produce(background, r, func(r *kgo.Record, err error) {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if err != nil {
+				s.failed = append(s.failed, SendError{i, fmt.Errorf("topic %s/%d: %w", r.Topic, r.Partition, err)})
+				return
+			}
+			tp := TopicPartition{r.Topic, r.Partition}
+			s.acked[tp] = max(s.acked[tp], r.Offset+1)
+		})
+	}
+}
+
+// Flush waits until all records are acknowledged, and says where they end. An error
+// is a *SendError, or the context's: the transaction has to be aborted.
+func (s *Session) Flush(ctx context.Context) (map[TopicPartition]int64, error) {
+	if err := s.client.Flush(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.failed { // one that says more than that another has failed
+		if TooLarge(s.failed[i].Err) {
+			return nil, &s.failed[i]
+		}
+	}
+	if len(s.failed) > 0 {
+		return nil, &s.failed[0]
+	}
+	return s.acked, nil
+}
+
+// Stored is what the group keeps of one partition.
+type Stored struct {
+	Offset   int64
+	Metadata string
+}
+
+// End commits the transaction with offsets, and nothing else that was polled.
+// When it answers false without an error, it was aborted and reading begins again
+// at the committed offsets: partitions were taken away meanwhile. After an error the
+// outcome is not known.
+func (s *Session) End(ctx context.Context, offsets map[TopicPartition]Stored) (committed bool, err error) {
+	with := kgo.PreTxnCommitFnContext(ctx, func(r *kmsg.TxnOffsetCommitRequest) error {
+		r.Topics = offsetsOf(r.Topics, offsets)
+		return nil
+	})
+	committed, err = s.group.End(with, kgo.TryCommit)
+	s.ended = time.Now()
+	if err != nil {
+		return false, fmt.Errorf("kafka: commit: %w", err)
+	}
+	return committed, nil
+}
+
+// offsetsOf keeps what the client knows of topics, and takes the offsets from
+// stored.
+func offsetsOf(polled []kmsg.TxnOffsetCommitRequestTopic, stored map[TopicPartition]Stored) []kmsg.TxnOffsetCommitRequestTopic {
+	topics := map[string]*kmsg.TxnOffsetCommitRequestTopic{}
+	epochs := map[TopicPartition]int32{}
+	for i := range polled {
+		t := &polled[i]
+		for _, p := range t.Partitions {
+			epochs[TopicPartition{t.Topic, p.Partition}] = p.LeaderEpoch
+		}
+		kept := *t
+		kept.Partitions = nil
+		topics[t.Topic] = &kept
+	}
+	for tp, o := range stored {
+		t := topics[tp.Topic]
+		if t == nil {
+			made := kmsg.NewTxnOffsetCommitRequestTopic()
+			made.Topic = tp.Topic
+			t = &made
+			topics[tp.Topic] = t
+		}
+		p := kmsg.NewTxnOffsetCommitRequestTopicPartition()
+		p.Partition, p.Offset, p.LeaderEpoch = tp.Partition, o.Offset, -1
+		if epoch, ok := epochs[tp]; ok {
+			p.LeaderEpoch = epoch
+		}
+		metadata := o.Metadata
+		p.Metadata = &metadata
+		t.Partitions = append(t.Partitions, p)
+	}
+	var out []kmsg.TxnOffsetCommitRequestTopic
+	for _, t := range topics {
+		if len(t.Partitions) > 0 {
+			out = append(out, *t)
+		}
+	}
+	return out
+}
+
+// Abort ends the transaction without effect; reading begins again at the committed
+// offsets.
+func (s *Session) Abort(ctx context.Context) error {
+	_, err := s.group.End(ctx, kgo.TryAbort)
+	s.ended = time.Now()
+	if err != nil {
+		return fmt.Errorf("kafka: abort: %w", err)
+	}
+	return nil
+}
+
+// Seek makes reading of a partition go on at an offset.
+func (s *Session) Seek(tp TopicPartition, offset int64) {
+	s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{tp.Topic: {tp.Partition: {Epoch: -1, Offset: offset}}})
+}
+
+// Owned are the partitions that the session has now.
+func (s *Session) Owned() map[TopicPartition]bool {
+	owned := map[TopicPartition]bool{}
+	for topic, parts := range s.client.CommittedOffsets() {
+		for number := range parts {
+			owned[TopicPartition{topic, number}] = true
+		}
+	}
+	return owned
+}

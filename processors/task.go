@@ -1,0 +1,354 @@
+package processors
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors/state"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// task is what the partitions with one number share: the state, and the steps that
+// keep it. One session has all of it.
+type task struct {
+	number  int32
+	replica *state.Replica
+	line    *line
+	purged  time.Time // when expired rows were last looked for
+
+	// serial is held while a batch is under way in the protocol in the sink, whose
+	// partitions have a goroutine each; it guards loaded.
+	serial sync.Mutex
+	loaded bool
+
+	mu    sync.Mutex // guards the following
+	ready bool       // the replica has what is committed
+	ends  context.CancelFunc
+	done  chan struct{}
+	topic string // id of the changelog
+	known int64  // the changelog goes at least this far
+}
+
+func (t *task) isReady() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.ready
+}
+
+// stored is what the group keeps beside an offset.
+type stored struct {
+	Version   int    `json:"v"` // 1
+	Changelog string `json:"c"` // id of the changelog's
+	End       int64  `json:"e"` // the changelog's partition goes at least this far
+}
+
+// metadata is what is stored beside the owner's offset. It is how a changelog
+// that was made anew is recognised, or one that has lost its end.
+func (o *owner) metadata(ends map[kafka.TopicPartition]int64, changelog string) string {
+	end := o.task.replica.Next
+	if e := ends[kafka.TopicPartition{Topic: changelog, Partition: o.task.number}]; e > 0 {
+		end = e
+	}
+	b, err := json.Marshal(stored{Version: 1, Changelog: o.task.topic, End: end})
+	if err != nil {
+		panic(err) // texts and numbers always have a JSON form
+	}
+	return string(b)
+}
+
+// admit decodes messages, and takes what the gate lets pass through the steps.
+func (o *owner) admit(ctx context.Context, messages []kafka.Message, overlay *state.Overlay) ([]item, error) {
+	decoded, err := o.decoder.batch(ctx, messages)
+	if err != nil {
+		return nil, err
+	}
+	t := o.task
+	gate := &rowGate{overlay: overlay, store: t.replica.Memory, generation: o.config.Generation, late: o.config.Late, now: time.Now().Truncate(time.Second)}
+	if t.line != nil {
+		t.line.ctx, t.line.arena, t.line.generation = ctx, &o.decoder.arena, o.config.Generation
+		t.line.over(overlay)
+	}
+	items := make([]item, 0, len(decoded))
+	var failed parked
+	for i := range decoded {
+		it := &decoded[i]
+		if f := o.blamed[it.message.Offset]; f != nil && it.fault == nil {
+			it.fault = f
+		}
+		rows, err := o.through(ctx, gate, it, failed)
+		if err != nil {
+			return nil, err
+		}
+		if it.fault != nil && it.keyed && o.config.OnPoison == PolicyParkKey && it.verdict == passes {
+			if failed == nil {
+				failed = parked{}
+			}
+			failed[it.row()] = sinks.Park{Class: it.fault.Class}
+		}
+		items = append(items, *it)
+		items = append(items, rows...)
+	}
+	return items, nil
+}
+
+// through takes one item through gate and steps. rows are the changes of single rows
+// that a change of their table has become.
+func (o *owner) through(ctx context.Context, gate *rowGate, it *item, failed parked) (rows []item, err error) {
+	if it.change == nil {
+		return nil, nil // filtered, or faulty: without a position that could be judged
+	}
+	p, v, err := gate.see(ctx, it)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", it.place(), err)
+	}
+	if it.verdict = v; v != passes || it.fault != nil || diverted(o.parked, it) || diverted(failed, it) {
+		return nil, nil
+	}
+	if p.floor {
+		return o.expand(ctx, gate, it, p)
+	}
+	op := it.change.Op
+	if err := o.steps(it); err != nil {
+		return nil, err
+	}
+	if it.fault == nil {
+		gate.apply(p, &sinks.Change{Origin: it.extra.source.Origin}, op)
+	}
+	return nil, nil
+}
+
+// steps takes an item through the steps, if there are any.
+func (o *owner) steps(it *item) error {
+	if o.task.line != nil {
+		if err := o.task.line.record(it); err != nil {
+			return fmt.Errorf("step %s: %s: %w", o.task.line.steps[o.task.line.blame].name, it.place(), err)
+		}
+		return nil
+	}
+	it.change.Before, it.change.Same, it.change.SameKey = it.extra.before, !it.expanded, true
+	return nil
+}
+
+// expand makes a change of a table a delete of each of its rows here that it ends.
+func (o *owner) expand(ctx context.Context, gate *rowGate, it *item, p *passage) ([]item, error) {
+	table := tableName(it.change.Origin)
+	ended, err := gate.ended(ctx, table, p.table.Truncated)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]item, 0, len(ended))
+	for _, e := range ended {
+		row, err := o.decoder.removal(ctx, it, p.table.Value, e)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", it.place(), err)
+		}
+		passage := &passage{key: state.Key{Scope: state.Row, Table: table, Key: e.key}, table: p.table}
+		old, _, err := gate.row(ctx, passage.key)
+		if err != nil {
+			return nil, err
+		}
+		at, err := state.ParsePlace(it.pos)
+		if err != nil {
+			return nil, err
+		}
+		passage.row = old
+		passage.row.Generation, passage.row.Seen = gate.generation, at
+		gate.put(ctx, passage, it.change)
+		if err := o.steps(&row); err != nil {
+			return nil, err
+		}
+		if row.fault == nil {
+			gate.apply(passage, it.change, cdc.OpDelete)
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// removal is the delete of one row that a change of its table ends. Its record has
+// the row's key, and nothing else: it was never in the log.
+func (d *decoder) removal(ctx context.Context, of *item, valueID int, e endedRow) (item, error) {
+	m := *of.message
+	m.Key = append(binary.BigEndian.AppendUint32([]byte{0}, uint32(e.schema)), e.key...)
+	m.Value, m.Headers = nil, nil
+	for _, h := range of.message.Headers {
+		if h.Name != cdc.HeaderSweep {
+			m.Headers = append(m.Headers, h)
+		}
+	}
+	it := item{message: &m, keyed: true, expanded: true, pos: of.pos, table: of.table, op: cdc.OpDelete.String(), schema: shapeID{valueID, e.schema}, extra: &extra{source: of.extra.source}}
+	r, err := d.reader(ctx, valueID)
+	if err != nil {
+		return it, err
+	}
+	columns := r.Columns()
+	kr, err := d.reader(ctx, e.schema)
+	if err != nil {
+		return it, err
+	}
+	values, err := kr.ReadRow([]byte(e.key))
+	if err != nil {
+		return it, undecodable(fmt.Errorf("key %s: %w", hex.EncodeToString([]byte(e.key)), err))
+	}
+	indexes, err := keyIndexes(kr.Columns(), columns)
+	if err != nil {
+		return it, err
+	}
+	c := &sinks.Change{Op: cdc.OpDelete, Origin: of.change.Origin, Position: of.change.Position, Pos: of.pos}
+	c.Shape = d.shapes.get(shapeID{valueID, e.schema}, func() *sinks.Shape { return shapeOf(columns, indexes) })
+	c.Row = d.arena.row(nil, len(columns))
+	for i, at := range indexes {
+		c.Row[at] = d.arena.value(values[i])
+	}
+	c.Key = sinks.RowKey(values)
+	it.change, it.entity = c, c.Key
+	return it, nil
+}
+
+// sourceKey names what the state says of a topic of the source.
+func (o *owner) sourceKey() state.Key { return state.Key{Scope: state.Source, Table: o.tp.Topic} }
+
+// sameTopic is an error when the state is of another topic of this name: the brokers
+// remove a group's offsets with a topic, so they do not tell.
+func (o *owner) sameTopic() error {
+	b, ok, err := o.task.replica.Get(context.Background(), o.sourceKey())
+	if err != nil || !ok {
+		o.first = true // the first round writes it
+		return err
+	}
+	if was := string(b); was != "" && o.topicID != "" && was != o.topicID {
+		return &cdc.StopError{What: fmt.Sprintf("topic %q was deleted and made anew: the state is of topic id %s, and it is %s now", o.tp.Topic, was, o.topicID), Pos: o.tp.String(),
+			Next: "records between the two are lost: build the pipeline anew under another name, from a source that has all of them"}
+	}
+	return nil
+}
+
+// mark puts a plan's markers into the state.
+func (o *owner) mark(p *plan, overlay *state.Overlay) {
+	now := time.Now().Truncate(time.Second)
+	key := func(k [32]byte) state.Key {
+		return state.Key{Scope: state.Parked, Table: o.tp.Topic, Key: string(k[:])}
+	}
+	for _, park := range p.batch.Park {
+		m := state.Marker{Since: now}
+		if b, ok, err := overlay.Get(context.Background(), key(park.Key)); err == nil && ok {
+			if old, err := state.ParseMarker(b); err == nil {
+				m.Since = old.Since
+			}
+		}
+		m.Class, m.FirstID, m.Count, m.LastSeen = string(park.Class), park.FirstID, park.Count, now
+		overlay.Put(key(park.Key), m.Append(nil))
+	}
+	for _, k := range p.batch.Unpark {
+		overlay.Delete(key(k))
+	}
+}
+
+// markers are a topic's parked rows as the state has them.
+func (t *task) markers(topic string) (parked, error) {
+	out := parked{}
+	var failed error
+	t.replica.Each("", state.Parked, topic, func(key string, value []byte) bool {
+		m, err := state.ParseMarker(value)
+		if err != nil {
+			failed = err
+			return false
+		}
+		p := sinks.Park{Class: sinks.Class(m.Class), FirstID: m.FirstID, Count: m.Count}
+		copy(p.Key[:], key)
+		out[p.Key] = p
+		return true
+	})
+	return out, failed
+}
+
+// purgeEvery and purgeRows bound what the removal of expired rows costs.
+const (
+	purgeEvery = 30 * time.Second
+	purgeRows  = 5000
+)
+
+// expire removes the records of rows that were deleted long ago, and raises the
+// floor of their table in their place: of a row that is not known, and comes at or
+// below it, nobody may say that it is new.
+func (w *logWorker) expire(rd *round) {
+	retention := w.runtime.config.Retention
+	if retention <= 0 {
+		return
+	}
+	seen := map[*task]bool{}
+	for _, o := range w.mine() {
+		t := o.task
+		if seen[t] || !t.isReady() || rd.started.Sub(t.purged) < purgeEvery {
+			continue
+		}
+		seen[t], t.purged = true, rd.started
+		overlay := rd.tasks[t]
+		if overlay == nil {
+			overlay = state.NewOverlay(t.replica.Memory)
+		}
+		if n, err := forgetRows(overlay, t.replica.Memory, rd.started.Add(-retention)); err != nil {
+			o.log.Error("the positions of deleted rows stay for now", "error", err)
+		} else if n > 0 {
+			rd.tasks[t] = overlay
+			o.log.Debug("forgot rows that were deleted long ago", "rows", n)
+		}
+	}
+}
+
+// forgetRows removes rows that were deleted before a time.
+func forgetRows(overlay *state.Overlay, store *state.Memory, before time.Time) (rows int, err error) {
+	for _, table := range store.Tables("", state.Row) {
+		var old []string
+		store.Each("", state.Row, table, func(key string, value []byte) bool {
+			r, parse := state.ParseRow(value)
+			if parse != nil {
+				err = parse
+				return false
+			}
+			if !r.Removed.IsZero() && r.Removed.Before(before) {
+				old = append(old, key)
+			}
+			return len(old) < purgeRows
+		})
+		for _, key := range old {
+			k := state.Key{Scope: state.Row, Table: table, Key: key}
+			// The batch may have brought the row back.
+			b, ok, _ := overlay.Get(context.Background(), k)
+			if r, parse := state.ParseRow(b); ok && parse == nil && !r.Removed.IsZero() && r.Removed.Before(before) {
+				if err := raise(overlay, table, r); err != nil {
+					return rows, err
+				}
+				overlay.Delete(k)
+				rows++
+			}
+		}
+	}
+	return rows, err
+}
+
+// raise makes the expired floor of a table at least a row's position.
+func raise(overlay *state.Overlay, table string, r state.RowRecord) error {
+	k := state.Key{Scope: state.Table, Table: table}
+	b, ok, err := overlay.Get(context.Background(), k)
+	if err != nil || !ok {
+		return errors.Join(err, fmt.Errorf("table %s has rows and no record", table))
+	}
+	t, err := state.ParseTable(b)
+	if err != nil {
+		return err
+	}
+	if r.Generation == t.Generation && r.Seen.Compare(t.Expired) > 0 {
+		t.Expired = r.Seen
+		overlay.Put(k, t.Append(nil))
+	}
+	return nil
+}
