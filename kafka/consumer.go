@@ -137,6 +137,9 @@ func NewConsumer(c ConsumerConfig) (*Consumer, error) {
 		kgo.ConsumerGroup(c.Group),
 		kgo.Balancers(c.balancer()),
 		kgo.SessionTimeout(c.SessionTimeout),
+		// What a group waits for a member that has died while it joined: the client's own
+		// default is a minute, however short the session.
+		kgo.RebalanceTimeout(max(10*time.Second, c.SessionTimeout)),
 		kgo.HeartbeatInterval(min(3*time.Second, c.SessionTimeout/4)), // a short session needs more of them
 		kgo.DisableAutoCommit(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
