@@ -113,7 +113,7 @@ func (g *rowGate) see(ctx context.Context, it *item) (*passage, verdict, error) 
 			return p, stale, nil
 		}
 		p.table.Seen, p.dirty = at, true
-		g.put(ctx, p, c)
+		g.put(p, c)
 		return p, passes, nil
 	}
 	p.key = rowKey(c.Origin, it.message.Key)
@@ -140,7 +140,7 @@ func (g *rowGate) see(ctx context.Context, it *item) (*passage, verdict, error) 
 		p.row.Applied = state.Place{}
 	}
 	p.row.Generation, p.row.Seen, p.row.KeySchema = g.generation, at, it.schema.key
-	g.put(ctx, p, c)
+	g.put(p, c)
 	return p, passes, nil
 }
 
@@ -158,7 +158,7 @@ func (g *rowGate) seeFloor(p *passage, c *sinks.Change, at state.Place) verdict 
 		return stale
 	}
 	p.table.Generation, p.table.Truncated, p.dirty = g.generation, floor, true
-	g.put(nil, p, c)
+	g.put(p, c)
 	return passes
 }
 
@@ -167,7 +167,7 @@ func (g *rowGate) seeFloor(p *passage, c *sinks.Change, at state.Place) verdict 
 func sweepPosition(c *sinks.Change) cdc.Position { return cdc.Position{Epoch: c.Position.Epoch} }
 
 // put writes what the gate has seen.
-func (g *rowGate) put(_ context.Context, p *passage, c *sinks.Change) {
+func (g *rowGate) put(p *passage, c *sinks.Change) {
 	if p.table.Generation != g.generation {
 		p.table.Generation, p.dirty = g.generation, true
 	}
@@ -189,7 +189,7 @@ func (g *rowGate) apply(p *passage, c *sinks.Change, op cdc.Op) {
 	if op == cdc.OpDelete {
 		p.row.Removed = g.now
 	}
-	g.put(nil, p, c)
+	g.put(p, c)
 }
 
 func (g *rowGate) table(ctx context.Context, o *sinks.Origin) (state.TableRecord, error) {

@@ -161,7 +161,7 @@ func (o *owner) expand(ctx context.Context, gate *rowGate, it *item, p *passage)
 		}
 		passage.row = old
 		passage.row.Generation, passage.row.Seen = gate.generation, at
-		gate.put(ctx, passage, it.change)
+		gate.put(passage, it.change)
 		if err := o.steps(&row); err != nil {
 			return nil, err
 		}
