@@ -11,9 +11,9 @@ import (
 type Version struct {
 	Version int    `json:"version"` // 1
 	From    string `json:"from"`    // Position
-	// XID is the transaction of the first row, or the oldest one that ran when the
-	// snapshot was taken: what was changed after it is news to this version. 0: not
-	// known.
+	// XID is the transaction of the first row, or the one before the oldest that ran
+	// when the snapshot was taken: what a later one changed is news to this version. 0:
+	// not known.
 	XID         uint32 `json:"xid,omitempty"`
 	Topic       string `json:"topic"`
 	KeySchema   int    `json:"key_schema,omitempty"`   // the registry's id

@@ -178,13 +178,16 @@ func (r *Relay) remember(ctx context.Context, rt *route) error {
 	return r.History.Add(text)
 }
 
-// xid is the transaction that is being read, or the oldest one that ran when the
-// snapshot was taken.
+// xid is the transaction that is being read, or the one before the oldest that ran
+// when the snapshot was taken: the snapshot has all up to it.
 func (r *Relay) xid() uint32 {
 	if tx := r.tracker.tx; tx != nil {
 		return tx.XID
 	}
-	return uint32(r.tracker.next.Since) // without its epoch, as in a transaction
+	if r.tracker.next.Since == 0 {
+		return 0
+	}
+	return uint32(r.tracker.next.Since - 1) // without its epoch, as in a transaction
 }
 
 // equal tells whether two versions say the same, wherever they begin.

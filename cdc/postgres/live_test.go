@@ -32,7 +32,7 @@ type live struct {
 	last    cdc.LSN // end of the last commit that was read
 	ordinal uint32
 	at      cdc.Position
-	xid     uint32   // of the transaction that is being read, or the low half of since
+	xid     uint32   // of the transaction that is being read, or the one before since
 	since   uint64   // the oldest transaction of the slot's snapshot
 	read    []string // rows of that snapshot
 }
@@ -81,7 +81,7 @@ func (l *live) create() {
 		l.Fatal(err)
 	}
 	l.since = rows.(interface{ Since() uint64 }).Since()
-	l.xid = uint32(l.since)
+	l.xid = uint32(l.since - 1)
 	for _, t := range rows.Tables() {
 		l.note(t, cdc.Position{Epoch: 1, LSN: at})
 	}

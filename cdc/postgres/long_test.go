@@ -91,9 +91,10 @@ func walData(b []byte) []byte {
 func longStream(t *testing.T, wire []byte, rng *rand.Rand) *stream {
 	t.Helper()
 	near, far := pipe(t)
+	cuts := rand.New(rand.NewPCG(rng.Uint64(), 0)) // the test goes on with its own
 	go func() {
 		for len(wire) > 0 {
-			n := min(len(wire), 1+rng.IntN(100_000))
+			n := min(len(wire), 1+cuts.IntN(100_000))
 			if _, err := far.Write(wire[:n]); err != nil {
 				return
 			}

@@ -117,8 +117,8 @@ func TestStepsAreStrict(t *testing.T) {
   - route: {topic: '"x"'}
 `), &s)
 	for _, want := range []string{
-		"steps[0]: want exactly one of filter, project, map, mask, route, flatten, found filter and map",
-		"steps[1]: want exactly one of filter, project, map, mask, route, flatten, found none",
+		"steps[0]: want exactly one of filter, project, map, mask, route, flatten, latest, found filter and map",
+		"steps[1]: want exactly one of filter, project, map, mask, route, flatten, latest, found none",
 		`p.yaml:12:5: steps[2].fliter: unknown key; did you mean "filter"?`,
 		"steps[3].tables[0]: want schema.table, as in public.orders or public.*",
 		"steps[3].tables[1]: only * has a meaning in a pattern",

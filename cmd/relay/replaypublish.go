@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -20,7 +21,8 @@ import (
 func (r *replayer) publish(ctx context.Context) error {
 	q := r.flags.replayRequest
 	if q.ID == "" {
-		q.ID = time.Now().UTC().Format("20060102t150405")
+		// To the millisecond: another replay of the same second is another one.
+		q.ID = strings.Replace(time.Now().UTC().Format("20060102t150405.000"), ".", "", 1)
 		r.flags.ID = q.ID
 	}
 	config := r.memory
