@@ -115,7 +115,7 @@ func TestKillLogHarness(t *testing.T) {
 		t.Skip("starts servers of its own")
 	}
 	rng := seed(t)
-	runs := 10
+	runs := 4
 	if n := os.Getenv("TAILRACE_LOG_KILL_RUNS"); n != "" {
 		var err error
 		if runs, err = strconv.Atoi(n); err != nil {
@@ -136,11 +136,17 @@ func TestKillLogHarness(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	w.tap = newKafkaTap(t, w.trap, func() string { return w.broker.Addr() })
+	address := w.broker.Addr() // also of the one that is started again
+	w.tap = newKafkaTap(t, w.trap, func() string { return address })
 	type combination struct{ point, death int }
 	var all []combination
+	// A freeze is drawn in long runs only, until three hundred with it have passed.
+	short := os.Getenv("TAILRACE_LOG_KILL_RUNS") == "" && os.Getenv("TAILRACE_KILL") == ""
 	for p := range logPoints {
 		for d := range logDeaths {
+			if short && strings.Contains(logDeaths[d].name, "frozen") {
+				continue
+			}
 			all = append(all, combination{p, d})
 		}
 	}

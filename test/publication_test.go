@@ -30,6 +30,9 @@ func TestAPublicationChangedBySomebodyElseIsAGap(t *testing.T) {
 			}
 			p.stop()
 			s.awaitSlotFree()
+			if !byHand {
+				s.sql(publication + ` ADD TABLE many`) // the relay's role does not own it
+			}
 			file, ops := s.relayConfig("")
 			p = start(t, ops, "relay", "run", "-c", file, "--resnapshot")
 			p.awaitState("streaming")

@@ -208,7 +208,7 @@ func TestReplayGivesWhatWasPublished(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("TAILRACE_REPLAY_ROUNDS")); err == nil {
 		rounds, worktime = n, 6*time.Second
 	}
-	work := newWorkload(w.database, rng, 3)
+	work := newWorkload(w.database, rand.New(rand.NewPCG(rng.Uint64(), 1)), 3)
 	work.next = 300
 	w.work(work, worktime/2)
 	w.live.kill() // so that versions of tables are read again, under a catalog that is ahead
