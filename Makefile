@@ -31,7 +31,7 @@ demo: ## Shows it at work, with embedded services; ARGS=--check kills and proves
 	@exec bin/demo $(ARGS)
 
 test: ## Runs all tests that need nothing but Go, a C compiler and the network
-	$(GO) test -race -timeout 15m ./...
+	$(GO) test -race -timeout 25m ./...
 	$(GO) test -race -run '^$$' -bench . -benchtime 1x $(BENCHED)
 
 fuzz: ## Feeds the decoder of the replication stream with hostile input; TIME=20s
