@@ -3,6 +3,7 @@ package processors_test
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -54,6 +55,21 @@ func (w *world) fillTopic(n int) {
 	}
 }
 
+// benchRows is how many rows an iteration has: few enough that running each benchmark
+// once is cheap. Figures come from TAILRACE_BENCH_ROWS=1000000.
+func benchRows(b *testing.B, few int) int {
+	b.Helper()
+	n := os.Getenv("TAILRACE_BENCH_ROWS")
+	if n == "" {
+		return few
+	}
+	rows, err := strconv.Atoi(n)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return rows
+}
+
 // BenchmarkLogDrain is a backlog from topic to topic, exactly once, each row with its
 // state. Broker and processor are one process.
 func BenchmarkLogDrain(b *testing.B) {
@@ -66,7 +82,7 @@ func BenchmarkLogDrain(b *testing.B) {
 	for name, options := range map[string][]logOption{"untouched": nil, "changed": {logSteps(touch)}} {
 		for _, sessions := range []int{1, 2} {
 			b.Run(fmt.Sprintf("%s/sessions=%d", name, sessions), func(b *testing.B) {
-				const rows = 200_000
+				rows := benchRows(b, 5000)
 				for b.Loop() {
 					b.StopTimer()
 					w := benchWorld(b)
@@ -78,13 +94,13 @@ func BenchmarkLogDrain(b *testing.B) {
 						s.consumer.FetchBytes = 8 << 20
 					})...)
 					for part := range int32(4) {
-						w.reachLog(topic, part, rows/4)
+						w.reachLog(topic, part, int64(rows/4))
 					}
 					b.StopTimer()
 					p.stop()
 					b.StartTimer()
 				}
-				b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+				b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
 			})
 		}
 	}
@@ -93,7 +109,8 @@ func BenchmarkLogDrain(b *testing.B) {
 // BenchmarkLogLatency is the time from a record's due time to a committed reader of the
 // output, at a fixed rate.
 func BenchmarkLogLatency(b *testing.B) {
-	const rate, rows = 1000, 8000
+	const rate = 1000
+	rows := benchRows(b, 300)
 	for b.Loop() {
 		w := benchWorld(b)
 		p := w.startLog(func(s *logSetup) { s.consumer.SessionTimeout = 30 * time.Second })
@@ -138,9 +155,9 @@ func BenchmarkLogLatency(b *testing.B) {
 	}
 }
 
-// BenchmarkRestore reads the state of a million rows from its changelog.
+// BenchmarkRestore reads the state of rows from its changelog.
 func BenchmarkRestore(b *testing.B) {
-	const rows = 1_000_000
+	rows := benchRows(b, 20_000)
 	w := benchWorld(b)
 	changelog, err := kafka.NewChangelog(kafka.Config{Brokers: []string{w.broker.Addr()}, ClientID: "bench"}, "tailrace.p.state", 1)
 	if err != nil {
@@ -175,8 +192,8 @@ func BenchmarkRestore(b *testing.B) {
 		if keys != rows {
 			b.Fatalf("%d keys", keys)
 		}
-		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/rows, "bytes/row")
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(rows), "bytes/row")
 		b.StartTimer()
 	}
-	b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(rows*b.N)/b.Elapsed().Seconds(), "rows/s")
 }

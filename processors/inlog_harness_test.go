@@ -105,7 +105,7 @@ func (w *world) startLog(options ...logOption) *logProcess {
 		if err != nil {
 			return nil, err
 		}
-		return s.wrap(made), nil
+		return &fenced{s.wrap(made), w.t, map[int32]bool{}}, nil
 	}
 	s.config.InLog, s.config.Registry = &s.inlog, p.reg
 	p.runtime = processors.New(s.config)
@@ -119,6 +119,39 @@ func (w *world) startLog(options ...logOption) *logProcess {
 		outputs.Close()
 	})
 	return p
+}
+
+// fenced sees to it that every transaction that writes state stores an offset of the same
+// task: it is the only thing by which the brokers know a member that was put out of the
+// group, and refuse what it writes.
+type fenced struct {
+	processors.LogSession
+	t     testing.TB
+	state map[int32]bool // partitions of the changelog in the transaction
+}
+
+func (f *fenced) Begin(ctx context.Context) error {
+	clear(f.state)
+	return f.LogSession.Begin(ctx)
+}
+
+func (f *fenced) Send(records []kafka.Message) {
+	for _, r := range records {
+		if r.Topic == kafka.StateTopic("p") {
+			f.state[r.Partition] = true
+		}
+	}
+	f.LogSession.Send(records)
+}
+
+func (f *fenced) End(ctx context.Context, offsets map[kafka.TopicPartition]kafka.Stored) (bool, error) {
+	for tp := range offsets {
+		delete(f.state, tp.Partition)
+	}
+	for partition := range f.state {
+		f.t.Errorf("a transaction writes the state of task %d without an offset of it", partition)
+	}
+	return f.LogSession.End(ctx, offsets)
 }
 
 // outTopic is where the rows of the tests' table go.

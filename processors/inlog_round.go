@@ -1,0 +1,206 @@
+package processors
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors/state"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// round is what one transaction makes durable.
+type round struct {
+	parts   []*part
+	tasks   map[*task]*state.Overlay
+	records []kafka.Message
+	of      []source // parallel to records
+	started time.Time
+}
+
+// part is a round's share of one partition.
+type part struct {
+	owner    *owner
+	plan     *plan
+	messages []kafka.Message
+	next     int64
+	control  bool // nothing but ends of transactions
+	judged   judged
+	stop     error // why the message behind them must not be passed
+}
+
+// source says which message a record of the round comes from; nil: none alone.
+type source struct {
+	part    *part
+	message *kafka.Message
+}
+
+// overlay is where the round writes the state of a task.
+func (rd *round) overlay(t *task) *state.Overlay {
+	o := rd.tasks[t]
+	if o == nil {
+		o = state.NewOverlay(t.replica.Memory)
+		rd.tasks[t] = o
+	}
+	return o
+}
+
+// prepare decodes the messages of a partition, takes them through gate, steps and
+// plan, and makes the records of the round. What fails leaves no trace.
+func (m *member) prepare(ctx context.Context, rd *round, o *owner, messages []kafka.Message) (*part, error) {
+	messages = o.fresh(messages)
+	p := &part{owner: o, messages: messages, next: o.position()}
+	if len(messages) == 0 {
+		return p, nil
+	}
+	overlay := rd.overlay(o.task)
+	mark, records := overlay.Mark(), len(rd.records)
+	for again := true; again; {
+		var err error
+		overlay.Rollback(mark)
+		rd.records, rd.of = rd.records[:records], rd.of[:records]
+		if again, err = m.fill(ctx, rd, p, overlay); err != nil {
+			overlay.Rollback(mark)
+			rd.records, rd.of = rd.records[:records], rd.of[:records]
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// fill makes the records of a part. again says that a record was found to be faulty,
+// and that all of it has to be done anew without it.
+func (m *member) fill(ctx context.Context, rd *round, p *part, overlay *state.Overlay) (again bool, err error) {
+	o := p.owner
+	p.next = p.messages[len(p.messages)-1].Offset + 1
+	items, err := o.admit(ctx, p.messages, overlay)
+	if err != nil {
+		return false, err
+	}
+	p.control = len(items) == 0
+	p.judged = o.faults.judge(o.tp.Topic, o.parked, ungated(items))
+	if p.judged.err != nil {
+		return false, p.judged.err
+	}
+	p.plan = o.plan(items, p.next, attempts{count: o.tries.count + 1, first: o.tries.first})
+	if p.plan.stop != nil { // what stands behind has left its traces in the state: anew, without it
+		if p.messages = before(p.messages, p.plan.batch.Next); len(p.messages) == 0 {
+			return false, p.plan.stop
+		}
+		p.stop = p.plan.stop
+		return true, nil
+	}
+	refused, err := m.encode(ctx, rd, p)
+	if err != nil {
+		return false, err
+	}
+	if refused != nil { // what the steps gave has no form as a record
+		o.blamed[refused.message.Offset] = refused.fault
+		return true, nil
+	}
+	o.mark(p.plan, overlay)
+	return false, m.letters(ctx, rd, p)
+}
+
+// ungated are the items that came to the steps.
+func ungated(items []item) []item {
+	out := make([]item, 0, len(items))
+	for i := range items {
+		if items[i].verdict == passes {
+			out = append(out, items[i])
+		}
+	}
+	return out
+}
+
+// before are the messages that stand before an offset.
+func before(messages []kafka.Message, offset int64) []kafka.Message {
+	for i := range messages {
+		if messages[i].Offset >= offset {
+			return messages[:i]
+		}
+	}
+	return messages
+}
+
+// encode makes the records of a plan's changes.
+func (m *member) encode(ctx context.Context, rd *round, p *part) (*item, error) {
+	in := sinks.Source{Record: &sinks.Record{}, Partitions: p.owner.of}
+	var last *item
+	for i, c := range p.plan.batch.Changes {
+		it := p.plan.items[i]
+		if it != last {
+			last = it
+			recordOf(in.Record, it.message)
+			in.Snapshot, in.LSN, in.TxID, in.Time = it.extra.source.Snapshot, it.extra.source.LSN, it.extra.source.TxID, it.extra.source.Time
+		}
+		if c.Floor != nil {
+			continue // it has become a delete of each of its rows
+		}
+		var err error
+		m.records, err = m.outputs.Append(ctx, m.records[:0], c, &in)
+		var fault *sinks.RecordError
+		if errors.As(err, &fault) {
+			it.fault = fault
+			return it, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", it.place(), err)
+		}
+		for j := range m.records {
+			rd.add(messageOf(&m.records[j]), source{p, it.message})
+		}
+	}
+	return nil, nil
+}
+
+// store makes the round store the offset of a partition, also if it has no messages of it.
+func (rd *round) store(o *owner) {
+	if !slices.ContainsFunc(rd.parts, func(p *part) bool { return p.owner == o }) {
+		rd.parts = append(rd.parts, &part{owner: o, next: o.position()})
+	}
+}
+
+func (rd *round) add(m kafka.Message, from source) {
+	rd.records = append(rd.records, m)
+	rd.of = append(rd.of, from)
+}
+
+// letters adds a plan's dead letters.
+func (m *member) letters(ctx context.Context, rd *round, p *part) error {
+	if len(p.plan.batch.DeadLetters) == 0 {
+		return nil
+	}
+	letters := messagesOf(p.plan.batch.DeadLetters)
+	topic, err := m.runtime.config.InLog.Letters.Ready(ctx, m.runtime.topics(), letters)
+	if err != nil {
+		return err
+	}
+	for _, letter := range letters {
+		letter.Topic = topic
+		rd.add(letter, source{})
+	}
+	return nil
+}
+
+func recordOf(r *sinks.Record, m *kafka.Message) {
+	r.Topic, r.Partition, r.Offset, r.Timestamp, r.Key, r.Value = m.Topic, m.Partition, m.Offset, m.Time, m.Key, m.Value
+	r.Headers = r.Headers[:0]
+	for _, h := range m.Headers {
+		r.Headers = append(r.Headers, sinks.Header{Name: h.Name, Value: h.Value})
+	}
+}
+
+func messageOf(r *sinks.Record) kafka.Message {
+	m := kafka.Message{TopicPartition: kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}, Time: r.Timestamp, Key: r.Key, Value: r.Value}
+	if len(r.Headers) > 0 {
+		m.Headers = make([]kafka.MessageHeader, len(r.Headers))
+		for i, h := range r.Headers {
+			m.Headers[i] = kafka.MessageHeader{Name: h.Name, Value: h.Value}
+		}
+	}
+	return m
+}
