@@ -92,7 +92,7 @@ func TestTailsOfDebeziumsTopics(t *testing.T) {
 	addr := newBroker(t)
 	p := adopter(t, addr)
 	for _, topic := range []string{"shop.public.t", "shop.public.k", "shop.public.empty", "shop.message", "shop.transaction", "elsewhere", "shop.dead_letter", "other.public.t"} {
-		if err := p.create(t.Context(), topic, 3, nil); err != nil {
+		if _, err := p.create(t.Context(), topic, 3, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -133,7 +133,7 @@ func TestALongRunIsReadWhole(t *testing.T) {
 	addr := newBroker(t)
 	p := adopter(t, addr)
 	for _, topic := range []string{"shop.public.copied", "shop.public.deleted", "shop.public.snapshot"} {
-		if err := p.create(t.Context(), topic, 1, nil); err != nil {
+		if _, err := p.create(t.Context(), topic, 1, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -171,7 +171,7 @@ func TestARecordThatIsNotDebeziumsStops(t *testing.T) {
 	t.Parallel()
 	addr := newBroker(t)
 	p := adopter(t, addr)
-	if err := p.create(t.Context(), "shop.public.t", 1, nil); err != nil {
+	if _, err := p.create(t.Context(), "shop.public.t", 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	newDebezium(t, addr).write("shop.public.t", 0, "k", "damaged")
@@ -186,7 +186,7 @@ func TestAnEndWithoutARecord(t *testing.T) {
 	t.Parallel()
 	addr := newBroker(t)
 	p := adopter(t, addr)
-	if err := p.create(t.Context(), "shop.public.t", 1, nil); err != nil {
+	if _, err := p.create(t.Context(), "shop.public.t", 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	newDebezium(t, addr).write("shop.public.t", 0, "k", "5 50 40 false -")

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -49,7 +50,8 @@ func TestAChangedPartitionCountStops(t *testing.T) {
 	if err := p.Commit(t.Context(), progressAt(1)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.admin.CreatePartitions(t.Context(), 2, "shop.t"); err != nil {
+	grown, err := newPublisher(t, addr, "other").admin.CreatePartitions(t.Context(), 2, "shop.t")
+	if err := errors.Join(err, grown.Error()); err != nil {
 		t.Fatal(err)
 	}
 	next := newPublisher(t, addr, "shop")

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -63,10 +64,19 @@ func (p *Publisher) prepare(ctx context.Context) error {
 	progress := map[string]*string{
 		"cleanup.policy": str("compact"), "segment.ms": str("600000"), "min.cleanable.dirty.ratio": str("0.1"), "max.message.bytes": limit,
 	}
-	if err := p.create(ctx, p.config.memory(), 1, progress); err != nil || p.config.Replay != nil {
+	if err := p.internal(ctx, p.config.memory(), progress); err != nil || p.config.Replay != nil {
 		return err
 	}
-	return p.create(ctx, SchemaTopic(p.config.Name), 1, map[string]*string{"cleanup.policy": str("delete"), "retention.ms": str("-1"), "retention.bytes": str("-1"), "max.message.bytes": limit})
+	return p.internal(ctx, SchemaTopic(p.config.Name), map[string]*string{"cleanup.policy": str("delete"), "retention.ms": str("-1"), "retention.bytes": str("-1"), "max.message.bytes": limit})
+}
+
+// internal makes one of the relay's own topics, which are read at once.
+func (p *Publisher) internal(ctx context.Context, name string, config map[string]*string) error {
+	if _, err := p.create(ctx, name, 1, config); err != nil {
+		return err
+	}
+	_, err := p.await(ctx, name)
+	return err
 }
 
 // Topic makes sure that a data topic exists and is the one that it was, and
@@ -90,10 +100,9 @@ func (p *Publisher) Topic(ctx context.Context, name string) (int32, error) {
 		for k, v := range p.config.TopicConfig {
 			config[k] = &v
 		}
-		if err := p.create(ctx, name, wanted, config); err != nil {
+		if found, err = p.create(ctx, name, wanted, config); err != nil {
 			return 0, err
 		}
-		found, err = p.describe(ctx, name)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("kafka: look at topic %q: %w", name, err)
@@ -130,23 +139,34 @@ func (p *Publisher) describe(ctx context.Context, name string) (pin, error) {
 	return pin{Version: 1, TopicID: t.ID.String(), Partitions: int32(len(t.Partitions))}, nil
 }
 
-// create makes a topic and waits until the brokers know it.
-func (p *Publisher) create(ctx context.Context, name string, partitions int32, config map[string]*string) error {
+// create makes a topic. Where the answer does not say what was made, as when it was
+// there or the broker is old, it waits until the brokers know it; the producer, which
+// tries again, waits for itself. (The client asks for metadata twice a second at most,
+// which thousands of tables would feel.)
+func (p *Publisher) create(ctx context.Context, name string, partitions int32, config map[string]*string) (pin, error) {
 	resp, err := p.admin.CreateTopic(ctx, partitions, p.config.Replication, config, name)
 	if err == nil {
 		err = resp.Err
 	}
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("kafka: create topic %q: %w", name, err)
+		return pin{}, fmt.Errorf("kafka: create topic %q: %w", name, err)
 	}
+	if err == nil && resp.ID != (kadm.TopicID{}) && resp.NumPartitions > 0 {
+		return pin{Version: 1, TopicID: resp.ID.String(), Partitions: resp.NumPartitions}, nil
+	}
+	return p.await(ctx, name)
+}
+
+// await describes a topic as soon as the brokers know it.
+func (p *Publisher) await(ctx context.Context, name string) (pin, error) {
 	for {
-		_, err := p.describe(ctx, name)
+		found, err := p.describe(ctx, name)
 		if !errors.Is(err, kerr.UnknownTopicOrPartition) && !errors.Is(err, kerr.LeaderNotAvailable) {
-			return err
+			return found, err
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return pin{}, ctx.Err()
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
