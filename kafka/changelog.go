@@ -187,3 +187,14 @@ func (c *Changelog) Read(ctx context.Context, partition int32, from int64, take 
 		}
 	}
 }
+
+// All hands every committed record of the topic to f, up to where it ends now; none
+// while there is no topic. Without a Value it removes its key.
+func (c *Changelog) All(ctx context.Context, f func(Message) error) error {
+	return all(ctx, c.config, c.admin, c.topic, func(m Message) error {
+		if m.Control || string(m.Key) == keyMark {
+			return nil
+		}
+		return f(m)
+	})
+}

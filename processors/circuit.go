@@ -70,6 +70,9 @@ func (c *circuit) leave(failed bool) {
 	}
 }
 
+// rest is how long the sink is not asked yet; 0 unless the circuit is open.
+func (c *circuit) rest() time.Duration { return max(0, c.breaker.RemainingDelay()) }
+
 // current is the state, for metric and status.
 func (c *circuit) current() int {
 	switch c.breaker.State() {

@@ -63,6 +63,9 @@ type owner struct {
 	paused     bool
 	failure    error // of the last try, until one succeeds
 	since      time.Time
+	failures   int // tries since then
+	nextTry    time.Time
+	rate       rate
 	shown      time.Time // when failure was last logged
 	stopped    error     // why run ended by itself
 }
@@ -218,9 +221,10 @@ func (o *owner) failing(err error) {
 	o.mu.Lock()
 	now := time.Now()
 	if o.failure == nil {
-		o.since = now
+		o.since, o.failures = now, 0
 	}
-	o.failure = err
+	o.failure, o.nextTry = err, time.Time{}
+	o.failures++
 	show := now.Sub(o.shown) >= showFailureEvery
 	if show {
 		o.shown = now
@@ -230,6 +234,13 @@ func (o *owner) failing(err error) {
 	if show {
 		o.log.Warn("the batch failed and is tried again", "error", err, "systemic", sinks.Systemic(err), "failing_for", now.Sub(since).Round(time.Millisecond))
 	}
+}
+
+// waits notes when what failed is tried again.
+func (o *owner) waits(d time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.nextTry = time.Now().Add(d)
 }
 
 func (o *owner) fails() bool {

@@ -53,7 +53,9 @@ func (o *owner) persist(ctx context.Context, f func(context.Context, attempts) e
 				Next: "mend the cause and restart; errors.retry.give_up_after: 0s never gives up"}
 		}
 		o.failing(err)
-		if err := o.pauseFor(ctx, wait.next()); err != nil {
+		rest := wait.next()
+		o.waits(rest)
+		if err := o.pauseFor(ctx, rest); err != nil {
 			return err
 		}
 		tries.count++

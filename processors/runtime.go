@@ -200,8 +200,12 @@ func (r *Runtime) commit(ctx context.Context, offsets map[kafka.TopicPartition]i
 func (r *Runtime) refreshEnds(ctx context.Context, source Source) {
 	r.mu.Lock()
 	parts := make([]kafka.TopicPartition, 0, len(r.owners))
-	for tp := range r.owners {
+	now := time.Now()
+	for tp, o := range r.owners {
 		parts = append(parts, tp)
+		o.mu.Lock()
+		o.rate.look(o.next, now)
+		o.mu.Unlock()
 	}
 	r.mu.Unlock()
 	bounded, cancel := context.WithTimeout(ctx, 2*time.Second)

@@ -91,7 +91,10 @@ func (o *owner) load(ctx context.Context) error {
 	if err := kept.States(ctx, t.number, fresh.Take); err != nil {
 		return err
 	}
-	t.replica, t.loaded = fresh, true
+	t.mu.Lock()
+	t.replica = fresh
+	t.mu.Unlock()
+	t.loaded = true
 	keys, bytes := fresh.Size()
 	o.log.Info("read the state", "keys", keys, "bytes", bytes)
 	return nil

@@ -14,7 +14,11 @@ type Status struct {
 	State      string            `json:"state"`
 	Reason     string            `json:"reason"`
 	Partitions []PartitionStatus `json:"partitions"`
+	Rate       float64           `json:"rate"` // records per second that were passed lately
 	Circuit    string            `json:"circuit"`
+	CircuitFor float64           `json:"circuit_for"` // seconds until an open circuit is tried
+	StateKeys  int               `json:"state_keys"`  // of what steps and the gate remember here
+	StateBytes int               `json:"state_bytes"`
 	LastError  string            `json:"last_error"`
 	Version    string            `json:"version"` // filled in by the program
 }
@@ -29,8 +33,31 @@ type PartitionStatus struct {
 	Lag        int64   `json:"lag"`
 	LagSeconds float64 `json:"lag_seconds"`
 	Parked     int     `json:"parked"`
-	State      string  `json:"state"` // running, retrying or stopped
+	Rate       float64 `json:"rate"`  // records per second
+	State      string  `json:"state"` // restoring, running, retrying or stopped
 	Error      string  `json:"error"`
+	// Of what fails now.
+	Tries        int       `json:"tries,omitempty"`
+	FailingSince time.Time `json:"failing_since,omitzero"`
+	RetryAt      time.Time `json:"retry_at,omitzero"`
+	// Of the state that partitions with one number share, where the pipeline keeps it here.
+	StateKeys  int `json:"state_keys"`
+	StateBytes int `json:"state_bytes"`
+}
+
+// rate is how fast a partition goes, between two looks at it.
+type rate struct {
+	at    time.Time
+	next  int64
+	speed float64
+}
+
+// look notes how far the partition is.
+func (r *rate) look(next int64, now time.Time) {
+	if since := now.Sub(r.at).Seconds(); !r.at.IsZero() && since > 0 {
+		r.speed = max(0, float64(next-r.next)/since)
+	}
+	r.at, r.next = now, next
 }
 
 // The states of a pipeline in this process.
@@ -91,8 +118,20 @@ func (r *Runtime) Status() Status {
 	defer r.mu.Unlock()
 	s := Status{Name: r.config.Name, Circuit: circuitStates[r.circuit.current()], Partitions: []PartitionStatus{}}
 	s.State, s.Reason = r.health()
+	s.CircuitFor = r.circuit.rest().Seconds()
+	for _, t := range r.tasks {
+		keys, bytes := t.size()
+		s.StateKeys, s.StateBytes = s.StateKeys+keys, s.StateBytes+bytes
+	}
 	for tp, o := range r.owners {
 		p := o.status()
+		if t := o.task; t != nil {
+			p.StateKeys, p.StateBytes = t.size()
+			if p.State == "running" && r.config.InLog != nil && !t.isReady() {
+				p.State = "restoring"
+			}
+		}
+		s.Rate += p.Rate
 		p.End, p.Lag = -1, -1
 		if end, ok := r.ends[tp]; ok {
 			p.End = max(end, p.Offset)
@@ -122,7 +161,7 @@ func (o *owner) status() PartitionStatus {
 	oldest := o.oldestTime()
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	p := PartitionStatus{Topic: o.tp.Topic, Partition: o.tp.Partition, Offset: o.next, Parked: o.parkedRows, State: "running"}
+	p := PartitionStatus{Topic: o.tp.Topic, Partition: o.tp.Partition, Offset: o.next, Parked: o.parkedRows, Rate: o.rate.speed, State: "running"}
 	if !oldest.IsZero() {
 		p.LagSeconds = max(0, time.Since(oldest).Seconds())
 	}
@@ -131,6 +170,10 @@ func (o *owner) status() PartitionStatus {
 		p.State, p.Error = stateStopped, o.stopped.Error()
 	case o.failure != nil:
 		p.State, p.Error = "retrying", o.failure.Error()
+		p.Tries, p.FailingSince, p.RetryAt = o.failures, o.since.UTC(), o.nextTry.UTC()
+		if o.nextTry.IsZero() {
+			p.RetryAt = time.Time{}
+		}
 	}
 	return p
 }

@@ -153,7 +153,24 @@ func (s *stack) publish(n int, id, total string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	value, err := s.plan.AppendValue(nil, &cdc.Envelope{Op: cdc.OpCreate, After: row, Tx: &cdc.Transaction{CommitLSN: cdc.LSN(n)}, LSN: cdc.LSN(n)})
+	s.send(n, key, &cdc.Envelope{Op: cdc.OpCreate, After: row})
+}
+
+// remove publishes the deletion of a row.
+func (s *stack) remove(n int, id string) {
+	s.t.Helper()
+	row := []cdc.Value{{State: cdc.Text, Data: []byte(id)}, {State: cdc.Absent}}
+	key, err := s.plan.AppendKey(nil, row)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.send(n, key, &cdc.Envelope{Op: cdc.OpDelete, Before: row})
+}
+
+func (s *stack) send(n int, key []byte, e *cdc.Envelope) {
+	s.t.Helper()
+	e.Tx, e.LSN = &cdc.Transaction{CommitLSN: cdc.LSN(n)}, cdc.LSN(n)
+	value, err := s.plan.AppendValue(nil, e)
 	if err != nil {
 		s.t.Fatal(err)
 	}

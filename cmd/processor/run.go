@@ -81,11 +81,6 @@ func runPipeline(ctx context.Context, s *settings, file *config.File, made []pro
 	}
 	defer control.Close()
 	c.Sink, c.Outbox, c.Control = sink, sink, control
-	if err != nil {
-		return err
-	}
-	defer sink.Close()
-	c.Sink, c.Outbox = sink, sink
 	runtime := processors.New(c)
 	member := s.consumerConfig(connection, runtime, log)
 	member.Tasks = c.Stateful

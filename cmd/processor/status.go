@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -57,7 +58,15 @@ func printStatus(out *ops.Output, s processors.Status) error {
 	if s.Reason != "" {
 		head.Row("reason", s.Reason)
 	}
-	head.Row("circuit", s.Circuit)
+	circuit := s.Circuit
+	if s.CircuitFor > 0 {
+		circuit += ", tried again in " + ops.Seconds(s.CircuitFor)
+	}
+	head.Row("circuit", circuit)
+	head.Row("rate", fmt.Sprintf("%.0f records/s", s.Rate))
+	if s.StateKeys > 0 {
+		head.Row("remembers", fmt.Sprintf("%s keys, %s", ops.Count(int64(s.StateKeys)), ops.Bytes(int64(s.StateBytes))))
+	}
 	if s.LastError != "" && s.LastError != s.Reason {
 		head.Row("last error", s.LastError)
 	}
@@ -68,11 +77,35 @@ func printStatus(out *ops.Output, s processors.Status) error {
 	if err := out.Text("\n"); err != nil {
 		return err
 	}
-	t := ops.NewTable("TOPIC", "PARTITION", "OFFSET", "END", "LAG", "BEHIND", "PARKED", "STATE")
+	t := ops.NewTable("TOPIC", "PARTITION", "OFFSET", "END", "LAG", "BEHIND", "RATE", "PARKED", "KEYS", "BYTES", "STATE")
 	for _, p := range s.Partitions {
-		t.Row(p.Topic, strconv.Itoa(int(p.Partition)), known(p.Offset), known(p.End), known(p.Lag), ops.Seconds(p.LagSeconds), strconv.Itoa(p.Parked), p.State)
+		t.Row(p.Topic, strconv.Itoa(int(p.Partition)), known(p.Offset), known(p.End), known(p.Lag), ops.Seconds(p.LagSeconds), fmt.Sprintf("%.0f/s", p.Rate),
+			strconv.Itoa(p.Parked), ops.Count(int64(p.StateKeys)), ops.Bytes(int64(p.StateBytes)), doing(p))
 	}
-	return t.Write(out)
+	if err := t.Write(out); err != nil {
+		return err
+	}
+	for _, p := range s.Partitions {
+		if p.Error == "" {
+			continue
+		}
+		if err := out.Text("\n%s/%d: %s\n", p.Topic, p.Partition, p.Error); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// doing is a partition's state, with how long it has been retrying.
+func doing(p processors.PartitionStatus) string {
+	if p.Tries == 0 {
+		return p.State
+	}
+	text := fmt.Sprintf("%s, try %d, for %s", p.State, p.Tries, ops.Seconds(time.Since(p.FailingSince).Seconds()))
+	if wait := time.Until(p.RetryAt); wait > 0 {
+		text += ", again in " + ops.Seconds(wait.Seconds())
+	}
+	return text
 }
 
 // known is a number, or a dash for one that is not known.

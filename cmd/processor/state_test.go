@@ -1,0 +1,141 @@
+package main
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// start runs a processor with a configuration of its own, and kills it at the end.
+func (s *stack) start(file string) {
+	s.t.Helper()
+	cmd, _, _ := command(s.t.Context(), "run", "-c", file, "--log-level", "error")
+	cmd.Env = append(cmd.Env, "SINK="+s.database)
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
+// pieces runs a state command and reads its lines.
+func (s *stack) pieces(want int, file string, args ...string) (list []piece) {
+	s.t.Helper()
+	code, out, errs := runToEndWith(s.t, "SINK="+s.database, append([]string{"state", "-c", file, "-o", "json"}, args...)...)
+	if code != want {
+		s.t.Fatalf("state %v: exit %d, want %d\n%s%s", args, code, want, out, errs)
+	}
+	for line := range strings.Lines(out) {
+		var p piece
+		if err := json.Unmarshal([]byte(line), &p); err != nil {
+			s.t.Fatalf("%v in %s", err, line)
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+func kinds(list []piece) string {
+	var out []string
+	for _, p := range list {
+		text := p.Kind + " " + p.Table + p.Step + " " + p.Key
+		if p.Parked != nil {
+			text += " parked"
+		}
+		if !p.Removed.IsZero() {
+			text += " removed"
+		}
+		out = append(out, text)
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+func TestStateOfSinkPostgres(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	if got := s.pieces(0, s.file, "list"); len(got) > 0 {
+		t.Errorf("before anything ran: %v", got)
+	}
+	s.exec(`CREATE TABLE orders (id integer PRIMARY KEY, total numeric CHECK (total < 100), _tailrace_gen bigint, _tailrace_pos text COLLATE "C")`)
+	s.process("")
+	s.publish(1, "1", "5.00")
+	s.publish(2, "2", "500.00")
+	until(t, "the dead letter", func() bool { return s.count("SELECT count(*) FROM tailrace.parked") == 1 })
+	s.publish(3, "2", "5.00")
+	s.publish(4, "12", "6.00")
+	s.remove(5, "12")
+	until(t, "the last change", func() bool { return s.count("SELECT count(*) FROM tailrace.tombstones") == 1 })
+	until(t, "both dead letters in their topic", func() bool { return s.statuses()["open"] == 2 })
+	if got, want := kinds(s.pieces(0, s.file, "list")), "parked public.orders 2 parked, target public.orders 1, target public.orders 12 removed"; got != want {
+		t.Errorf("list: got %s, want %s", got, want)
+	}
+	one := s.pieces(0, s.file, "get", "1")
+	if len(one) != 1 || !strings.HasPrefix(one[0].Position, "00000001/0000000000000001/") || !strings.Contains(string(one[0].Value), `"total":5.00`) {
+		t.Errorf("get 1: %+v, value %s", one, one[0].Value)
+	}
+	if two := s.pieces(0, s.file, "get", `["2"]`); len(two) != 1 || two[0].Parked == nil || two[0].Parked.Count != 2 || two[0].Parked.Class != "constraint" || len(two[0].Parked.First) != 32 {
+		t.Errorf("get 2: %+v", two)
+	}
+	if got := kinds(s.pieces(0, s.file, "list", "--prefix", "1")); strings.Contains(got, "2 parked") {
+		t.Errorf("list --prefix 1: %s", got)
+	}
+	s.pieces(1, s.file, "get", "99")
+	s.pieces(1, s.file, "get", "no number")
+}
+
+func TestStateInTheLog(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	file := s.write("log.yaml", s.into("{kafka: {topics: {config: {cleanup.policy: compact}}}}")+"steps: [{latest: {table: public.documents}}]\n")
+	if got := s.pieces(0, file, "list"); len(got) > 0 {
+		t.Errorf("before anything ran: %v", got)
+	}
+	s.start(file)
+	s.publish(1, "1", "5.00")
+	s.publish(2, "12", "7.00")
+	s.publish(3, "1", "6.00")
+	s.remove(4, "12")
+	until(t, "the last change", func() bool { return strings.Contains(kinds(s.pieces(0, file, "list")), "12 removed") })
+	if got, want := kinds(s.pieces(0, file, "list")), "entity steps[0].latest 1, entity steps[0].latest 12, row public.orders 1, row public.orders 12 removed"; got != want {
+		t.Errorf("list: got %s, want %s", got, want)
+	}
+	got := s.pieces(0, file, "get", "1")
+	if len(got) != 2 || got[0].Position != "00000001/0000000000000003/00000001/00" || got[0].Applied != got[0].Position || got[1].Sequence != 2 || string(got[1].Value) != `{"public.orders":[{"id":1,"total":6.00}]}` {
+		t.Errorf("get 1: %+v", got)
+	}
+	until(t, "the state's size in /status", func() bool {
+		_, body := s.get("/status")
+		return strings.Contains(body, `"state_keys":`) && !strings.Contains(body, `"circuit_for":0,"state_keys":0,`) && strings.Contains(body, `"circuit":"closed"`)
+	})
+	if _, text, _ := runToEndWith(t, "", "status", "-c", file); !strings.Contains(text, "remembers  ") {
+		t.Errorf("status:\n%s", text)
+	}
+	if _, text, _ := runToEndWith(t, "", "state", "get", "1", "-c", file); !strings.Contains(text, "position    00000001/0000000000000003/00000001/00\n") {
+		t.Errorf("get:\n%s", text)
+	}
+}
+
+func TestStateOfAStepInPostgres(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	file := s.write("latest.yaml", s.configuration("steps: [{latest: {table: public.documents}}]\n"))
+	s.start(file)
+	s.publish(1, "1", "5.00")
+	until(t, "the document", func() bool { return s.count("SELECT count(*) FROM public.documents") == 1 })
+	if got, want := kinds(s.pieces(0, file, "get", "1")), "entity steps[0].latest 1, row public.orders 1, target public.documents 1"; got != want {
+		t.Errorf("get 1: got %s, want %s", got, want)
+	}
+}
+
+func TestStateOfASinkWithoutPositions(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	file := s.write("out.yaml", s.into("{stdout: {}}"))
+	if code, _, errs := runToEndWith(t, "", "state", "list", "-c", file); code != 1 || !strings.Contains(errs, "processor dlq list") {
+		t.Errorf("exit %d: %s", code, errs)
+	}
+}
