@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors/state"
 	"github.com/tailrace/tailrace/sinks"
 )
 
@@ -36,6 +37,29 @@ func (o *owner) obey(ctx context.Context, tries attempts) error {
 	if err := o.orders.sync(ctx, o.tp.Partition); err != nil {
 		return err
 	}
+	if t := o.task; t != nil {
+		t.serial.Lock()
+		defer t.serial.Unlock()
+		if err := o.load(ctx); err != nil {
+			return err
+		}
+	}
+	if err := o.carryOut(ctx, tries); err != nil {
+		return err
+	}
+	if err := o.drain(ctx); err != nil {
+		return err
+	}
+	if o.orders.any(o.tp) {
+		o.queue.poke()
+	}
+	return nil
+}
+
+// carryOut carries out the commands about one parked row, or some about rows that are
+// not parked, in the order in which they came.
+func (o *owner) carryOut(ctx context.Context, tries attempts) error {
+	o.redone = nil
 	due := o.orders.of(o.tp)
 	var singles []*order
 	for _, d := range due {
@@ -43,10 +67,7 @@ func (o *owner) obey(ctx context.Context, tries attempts) error {
 			if len(singles) > 0 {
 				break
 			}
-			if err := o.letGo(ctx, d, park, tries); err != nil {
-				return err
-			}
-			return o.obeyed(ctx)
+			return o.letGo(ctx, d, park, tries)
 		}
 		if singles = append(singles, d); len(singles) == ordersAtOnce {
 			break
@@ -55,18 +76,7 @@ func (o *owner) obey(ctx context.Context, tries attempts) error {
 	if len(singles) == 0 {
 		return nil
 	}
-	if err := o.again(ctx, singles, tries); err != nil {
-		return err
-	}
-	return o.obeyed(ctx)
-}
-
-func (o *owner) obeyed(ctx context.Context) error {
-	err := o.drain(ctx)
-	if err == nil && o.orders.any(o.tp) {
-		o.queue.poke()
-	}
-	return err
+	return o.again(ctx, singles, tries)
 }
 
 // parkedBehind finds the marker of the row whose first dead letter has an id.
@@ -85,6 +95,7 @@ type redo struct {
 	message kafka.Message
 	order   *order // nil: it is behind the one that was asked for
 	item    *item
+	rows    []item // of a change of a table: one for each of its rows, instead of item
 	verdict Verdict
 	reason  string
 }
@@ -123,6 +134,10 @@ func (o *owner) letGo(ctx context.Context, d *order, park sinks.Park, tries atte
 		return err
 	case err != nil:
 		return o.refuse(ctx, d, err.Error())
+	case int64(len(list)) < park.Count && !d.Discard && tries.count < readAttempts:
+		return fmt.Errorf("%d of the row's %d dead letters are not in their topic yet", park.Count-int64(len(list)), park.Count)
+	case first && int64(len(list)) < park.Count && !d.Discard:
+		return o.refuse(ctx, d, fmt.Sprintf("%d of the row's %d dead letters are not in the dead-letter topic any more; --discard lets the others go without them", park.Count-int64(len(list)), park.Count))
 	case !first && !d.Discard:
 		return o.refuse(ctx, d, fmt.Sprintf("the first dead letter of the row, %s, is not in the dead-letter topic any more; --discard lets the others go without it", park.FirstID))
 	}
@@ -209,10 +224,7 @@ func (o *owner) again(ctx context.Context, due []*order, tries attempts) error {
 // owning is the dead letter that a change of the last batch came from.
 func (o *owner) owning(list []*redo, index int) *redo {
 	for _, r := range list {
-		if r.item == nil {
-			continue
-		}
-		n := r.item.changes()
+		n := len(r.changes())
 		if index < n {
 			return r
 		}
@@ -221,15 +233,24 @@ func (o *owner) owning(list []*redo, index int) *redo {
 	return list[len(list)-1]
 }
 
-// changes is how many changes an item gives the sink.
-func (it *item) changes() int {
-	switch {
-	case it.change == nil:
-		return 0
-	case it.extra == nil:
-		return 1
+// changes are what a dead letter gives the sink.
+func (r *redo) changes() (out []*sinks.Change) {
+	add := func(it *item) {
+		if it == nil || it.change == nil || it.filtered {
+			return
+		}
+		out = append(out, it.change)
+		if it.extra != nil {
+			out = append(out, it.extra.more...)
+		}
 	}
-	return 1 + len(it.extra.more)
+	if r.rows == nil {
+		add(r.item)
+	}
+	for i := range r.rows {
+		add(&r.rows[i])
+	}
+	return out
 }
 
 // pass takes dead letters without a verdict through the pipeline and judges each by
@@ -238,9 +259,12 @@ func (o *owner) pass(ctx context.Context, list []*redo, rows parked) error {
 	var open []*redo
 	var batch []kafka.Message
 	for _, r := range list {
-		if r.item = nil; r.verdict == "" {
+		if r.item, r.rows = nil, nil; r.verdict == "" {
 			open, batch = append(open, r), append(batch, r.message)
 		}
+	}
+	if o.task != nil {
+		return o.passState(ctx, open, batch)
 	}
 	items, err := o.transform(ctx, batch, nil, rows)
 	if err != nil {
@@ -318,12 +342,7 @@ func (o *owner) judge(ctx context.Context, r *redo, it *item, has map[rowOf]sink
 func (o *owner) conclude(ctx context.Context, list []*redo, d *order, unpark [][32]byte) error {
 	b := &sinks.Batch{Claim: o.claim, Expect: o.expect, Next: o.expect, Generation: o.config.Generation, Unpark: unpark}
 	for _, r := range list {
-		if r.item != nil {
-			b.Changes = append(b.Changes, r.item.change)
-			if r.item.extra != nil {
-				b.Changes = append(b.Changes, r.item.extra.more...)
-			}
-		}
+		b.Changes = append(b.Changes, r.changes()...)
 		answer := &Result{ID: r.letter.ID, Outcome: r.verdict, Message: r.reason}
 		switch {
 		case r.order != nil:
@@ -333,8 +352,16 @@ func (o *owner) conclude(ctx context.Context, list []*redo, d *order, unpark [][
 		}
 		b.DeadLetters = append(b.DeadLetters, o.answer(answer))
 	}
+	var remembered []state.Entry
+	if o.redone != nil {
+		remembered = o.redone.Changes()
+		b.State = entriesOf(remembered)
+	}
 	if _, err := o.write(ctx, b); err != nil {
 		return err
+	}
+	if o.redone != nil {
+		o.task.replica.Apply(remembered)
 	}
 	o.backlog = true
 	for _, key := range unpark {
@@ -353,5 +380,6 @@ func (o *owner) conclude(ctx context.Context, list []*redo, d *order, unpark [][
 // refuse answers a command that has no effect.
 func (o *owner) refuse(ctx context.Context, d *order, why string) error {
 	o.log.Warn("a command about a dead letter was not carried out", "id", d.ID, "do", d.Do, "reason", why)
+	o.redone = nil
 	return o.conclude(ctx, []*redo{{letter: Letter{ID: d.ID}, order: d, verdict: VerdictFailed, reason: why}}, nil, nil)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors/state"
 	"github.com/tailrace/tailrace/sinks"
 )
 
@@ -34,9 +35,10 @@ type owner struct {
 	decoder *decoder
 	line    *line // nil without steps
 	claim   sinks.Claim
-	expect  int64  // the sink's offset row
-	parked  parked // rows whose changes are diverted
-	backlog bool   // the outbox has dead letters
+	expect  int64          // the sink's offset row
+	parked  parked         // rows whose changes are diverted
+	redone  *state.Overlay // what dead letters that are applied again write; nil: nothing
+	backlog bool           // the outbox has dead letters
 
 	// The following belong to a session's worker (inlog.go).
 	task    *task

@@ -76,11 +76,14 @@ func rowKey(o *sinks.Origin, key []byte) state.Key {
 // passage is what the gate knows of one record.
 type passage struct {
 	key   state.Key
+	at    state.Place     // of the change
 	row   state.RowRecord // as it will be
 	table state.TableRecord
 	// floor is set for a change of the table: row is not.
 	floor, keyless bool
 	dirty          bool // the table's record is
+	// forced: the change is older than what its row has, and applied nevertheless.
+	forced bool
 }
 
 // see judges a record and makes it seen. What is applied is said by apply: the steps
@@ -91,7 +94,7 @@ func (g *rowGate) see(ctx context.Context, it *item) (*passage, verdict, error) 
 		return nil, passes, err // the decoder has checked it
 	}
 	c := it.change
-	p := &passage{}
+	p := &passage{at: at}
 	if p.table, err = g.table(ctx, c.Origin); err != nil {
 		return nil, passes, err
 	}
@@ -185,7 +188,7 @@ func (g *rowGate) apply(p *passage, c *sinks.Change, op cdc.Op) {
 	if p.floor || p.keyless {
 		return
 	}
-	p.row.Applied, p.row.Removed = p.row.Seen, time.Time{}
+	p.row.Applied, p.row.Removed = p.at, time.Time{}
 	if op == cdc.OpDelete {
 		p.row.Removed = g.now
 	}

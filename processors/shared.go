@@ -53,10 +53,7 @@ func (o *owner) commitShared(ctx context.Context, messages []kafka.Message, trie
 		}
 		o.purge(overlay)
 		changes := overlay.Changes()
-		p.batch.State = make([]sinks.StateEntry, len(changes))
-		for i, e := range changes {
-			p.batch.State[i] = sinks.StateEntry{Key: e.Key.Append(nil), Value: e.Value}
-		}
+		p.batch.State = entriesOf(changes)
 		o.gated = p.gated
 		result, err := o.write(ctx, p.batch)
 		var refused *sinks.RefusedError
@@ -75,6 +72,15 @@ func (o *owner) commitShared(ctx context.Context, messages []kafka.Message, trie
 		o.faults.note(o.tp.Topic, judged)
 		return stop
 	}
+}
+
+// entriesOf are pieces of state as a sink stores them.
+func entriesOf(changes []state.Entry) []sinks.StateEntry {
+	out := make([]sinks.StateEntry, len(changes))
+	for i, e := range changes {
+		out[i] = sinks.StateEntry{Key: e.Key.Append(nil), Value: e.Value}
+	}
+	return out
 }
 
 // load reads the state of the owner's task, once.
@@ -135,8 +141,6 @@ func (r *Runtime) share(o *owner, of int32) error {
 	}
 	o.task, o.of, o.blamed, o.line = t, of, map[int64]*sinks.RecordError{}, nil
 	o.decoder.steps = true
-	// Dead letters are not applied again beside a state that has gone on without them.
-	o.orders = newOrders(nil)
 	return nil
 }
 

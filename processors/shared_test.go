@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -129,4 +131,72 @@ func TestLogLatestOfTwoTopics(t *testing.T) {
 			t.Errorf("version of document %d: got %s, want %s", i, o.pos, want)
 		}
 	}
+}
+
+// Dead letters of a pipeline with state are applied again through gate, steps and state:
+// a parked row goes on in order, and one that is older than what its row has is
+// superseded unless it is forced. What fails again leaves nothing in the state.
+func TestStateInTheSinkReplaysDeadLetters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	refuses := true
+	var mu sync.Mutex
+	step := processors.StepFunc(func(ctx context.Context, c *processors.Change, s processors.State, emit processors.Emit) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if name, _ := c.Row().Text("name"); name == "bad" && refuses {
+			return errors.Join(s.Put(ctx, processors.EntityState("all"), []byte("lost")), errors.New("refused"))
+		}
+		return counting(ctx, c, s, emit)
+	})
+	p := w.start(stateful(step), oneByOne)
+	w.publish(w.put(1, 1, "one", "", 1), w.put(2, 1, "bad", "", 2), w.put(3, 1, "three", "", 3), w.put(4, 2, "two", "", 4))
+	w.reach(0, 4)
+	dead := w.dead(2)
+	first := letterOf(t, dead[0])
+	c := w.console()
+	c.send(processors.DoReplay, first, first, nil)
+	c.want(first.ID, processors.VerdictFailed, "fails again, and the row stays parked")
+	w.wantRows(map[int]row{1: {"one", "+", "1"}, 2: {"two", "++", "4"}})
+	mu.Lock()
+	refuses = false
+	mu.Unlock()
+	c.send(processors.DoResolve, first, first, nil)
+	c.want(letterOf(t, dead[1]).ID, processors.VerdictApplied, "")
+	c.want(first.ID, processors.VerdictApplied, "")
+	w.wantRows(map[int]row{1: {"three", "++++", "3"}, 2: {"two", "++", "4"}})
+	// The row flows, and a relay's repetition of what was replayed is one.
+	w.publish(w.put(2, 1, "bad", "", 2), w.put(3, 1, "three", "", 3), w.put(5, 1, "five", "", 5))
+	w.reach(0, 7)
+	w.wantRows(map[int]row{1: {"five", "+++++", "5"}, 2: {"two", "++", "4"}})
+	p.wantCounters(map[string]int{"applied": 3, "dead_lettered": 1, "parked": 1, "stale": 1, "duplicate": 1})
+}
+
+// A dead letter that others have passed (on_poison: skip) is judged by what its row has.
+func TestStateInTheSinkRefusesWhatIsSuperseded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	refuses := &atomic.Bool{}
+	refuses.Store(true)
+	step := processors.StepFunc(func(ctx context.Context, c *processors.Change, s processors.State, emit processors.Emit) error {
+		if name, _ := c.Row().Text("name"); name == "bad" && refuses.Load() {
+			return errors.New("refused")
+		}
+		return counting(ctx, c, s, emit)
+	})
+	w.start(stateful(step), skip)
+	w.publish(w.put(1, 1, "one", "", 1), w.put(2, 1, "bad", "", 2), w.put(3, 1, "three", "", 3))
+	w.reach(0, 3)
+	first := letterOf(t, w.dead(1)[0])
+	refuses.Store(false)
+	c := w.console()
+	c.send(processors.DoReplay, first, first, nil)
+	c.want(first.ID, processors.VerdictSuperseded, "later change")
+	w.wantRows(map[int]row{1: {"three", "++", "3"}})
+	c.send(processors.DoReplay, first, first, func(c *processors.Command) { c.Force = true })
+	c.want(first.ID, processors.VerdictApplied, "")
+	w.wantRows(map[int]row{1: {"bad", "+++", "2"}})
+	w.publish(w.put(3, 1, "three", "", 3), w.put(4, 1, "four", "", 4))
+	w.reach(0, 5)
+	w.wantRows(map[int]row{1: {"four", "++++", "4"}})
 }

@@ -152,17 +152,13 @@ func (o *owner) expand(ctx context.Context, gate *rowGate, it *item, p *passage)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", it.place(), err)
 		}
-		passage := &passage{key: state.Key{Scope: state.Row, Table: table, Key: e.key}, table: p.table}
+		passage := &passage{key: state.Key{Scope: state.Row, Table: table, Key: e.key}, at: p.at, table: p.table}
 		old, _, err := gate.row(ctx, passage.key)
 		if err != nil {
 			return nil, err
 		}
-		at, err := state.ParsePlace(it.pos)
-		if err != nil {
-			return nil, err
-		}
 		passage.row = old
-		passage.row.Generation, passage.row.Seen = gate.generation, at
+		passage.row.Generation, passage.row.Seen = gate.generation, p.at
 		gate.put(passage, it.change)
 		if err := o.steps(&row); err != nil {
 			return nil, err
