@@ -141,10 +141,8 @@ func (m *member) read(ctx context.Context, t *task, info kafka.ChangelogInfo, kn
 	return nil
 }
 
-// stateSize is what the states in memory hold.
+// stateSize is what the states in memory hold. r.mu is held.
 func (r *Runtime) stateSize() (keys, bytes int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	seen := map[*task]bool{}
 	for _, o := range r.owners {
 		if t := o.task; t != nil && !seen[t] {

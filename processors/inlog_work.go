@@ -164,7 +164,9 @@ func (m *member) holdBack(o *owner, err error) {
 		return
 	}
 	o.failing(err)
-	o.retryAt = time.Now().Add(o.wait.next())
+	rest := o.wait.next()
+	o.waits(rest)
+	o.retryAt = time.Now().Add(rest)
 }
 
 // settle adds partitions whose offset is not stored: those that begin, and those that

@@ -84,11 +84,11 @@ func newMetrics(reg prometheus.Registerer, r *Runtime) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tailrace_processor_state_keys",
 			Help: "Keys of the state that this process holds in memory.",
-		}, func() float64 { keys, _ := r.stateSize(); return float64(keys) }),
+		}, r.stateKeys),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tailrace_processor_state_bytes",
 			Help: "Bytes of the keys and values of the state in memory, without what the memory of each costs beside.",
-		}, func() float64 { _, bytes := r.stateSize(); return float64(bytes) }),
+		}, r.stateBytes),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "tailrace_processor_in_flight_bytes",
 			Help: "Bytes that were fetched and are not committed, over all partitions here; limits.in_flight bounds it.",

@@ -97,9 +97,7 @@ func (o *owner) load(ctx context.Context) error {
 	if err := kept.States(ctx, t.number, fresh.Take); err != nil {
 		return err
 	}
-	t.mu.Lock()
-	t.replica = fresh
-	t.mu.Unlock()
+	t.replica.Become(fresh.Memory)
 	t.loaded = true
 	keys, bytes := fresh.Size()
 	o.log.Info("read the state", "keys", keys, "bytes", bytes)

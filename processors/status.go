@@ -119,15 +119,12 @@ func (r *Runtime) Status() Status {
 	s := Status{Name: r.config.Name, Circuit: circuitStates[r.circuit.current()], Partitions: []PartitionStatus{}}
 	s.State, s.Reason = r.health()
 	s.CircuitFor = r.circuit.rest().Seconds()
-	for _, t := range r.tasks {
-		keys, bytes := t.size()
-		s.StateKeys, s.StateBytes = s.StateKeys+keys, s.StateBytes+bytes
-	}
+	s.StateKeys, s.StateBytes = r.stateSize()
 	for tp, o := range r.owners {
 		p := o.status()
 		if t := o.task; t != nil {
-			p.StateKeys, p.StateBytes = t.size()
-			if p.State == "running" && r.config.InLog != nil && !t.isReady() {
+			p.StateKeys, p.StateBytes = t.replica.Size()
+			if p.State == "running" && r.config.InLog != nil && !t.ready.Load() {
 				p.State = "restoring"
 			}
 		}
@@ -225,4 +222,18 @@ func (r *Runtime) inFlightBytes() float64 {
 	n := 0
 	r.each(func(o *owner) { n += o.queue.size() })
 	return float64(n)
+}
+
+func (r *Runtime) stateKeys() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	keys, _ := r.stateSize()
+	return float64(keys)
+}
+
+func (r *Runtime) stateBytes() float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, bytes := r.stateSize()
+	return float64(bytes)
 }

@@ -37,14 +37,6 @@ type task struct {
 	known int64              // the changelog goes at least this far
 }
 
-// size is what the task's state holds. Whoever sets replica holds the runtime's lock or
-// the task's, and the caller the runtime's.
-func (t *task) size() (keys, bytes int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.replica.Size()
-}
-
 // stored is what the group keeps beside an offset.
 type stored struct {
 	Version   int    `json:"v"` // 1

@@ -99,7 +99,10 @@ func TestStateInTheLog(t *testing.T) {
 	s.publish(2, "12", "7.00")
 	s.publish(3, "1", "6.00")
 	s.remove(4, "12")
-	until(t, "the last change", func() bool { return strings.Contains(kinds(s.pieces(0, file, "list")), "12 removed") })
+	until(t, "the last changes", func() bool {
+		list := s.pieces(0, file, "list")
+		return strings.Contains(kinds(list), "12 removed") && slices.ContainsFunc(list, func(p piece) bool { return p.Key == "1" && p.Sequence == 2 })
+	})
 	if got, want := kinds(s.pieces(0, file, "list")), "entity steps[0].latest 1, entity steps[0].latest 12, row public.orders 1, row public.orders 12 removed"; got != want {
 		t.Errorf("list: got %s, want %s", got, want)
 	}

@@ -64,6 +64,13 @@ func (m *Memory) apply(e *Entry) {
 	m.bytes += len(e.Key.Key) + len(e.Value)
 }
 
+// Become takes everything over that another store has, which is not used any more.
+func (m *Memory) Become(other *Memory) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.spaces, m.bytes = other.spaces, other.bytes
+}
+
 // Size is how many keys there are, and how many bytes they and their values have.
 func (m *Memory) Size() (keys, bytes int) {
 	m.mu.RLock()
