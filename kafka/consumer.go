@@ -224,13 +224,14 @@ func (c *Consumer) Poll(ctx context.Context) ([]Fetched, error) {
 	return fetched(ctx, c.client.PollFetches(ctx))
 }
 
-// fetched are the messages of one poll.
+// fetched are the messages of one poll. What the client gave it does not give again, so
+// it counts also when ctx has ended by now.
 func fetched(ctx context.Context, fetches kgo.Fetches) ([]Fetched, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	if fetches.IsClientClosed() {
 		return nil, kgo.ErrClientClosed
+	}
+	if err := ctx.Err(); err != nil && (len(fetches) == 0 || errors.Is(fetches.Err0(), err)) {
+		return nil, err
 	}
 	var out []Fetched
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
@@ -312,6 +313,11 @@ func (c *Consumer) Commit(ctx context.Context, offsets map[TopicPartition]int64)
 		return fmt.Errorf("commit offsets of group %q: %w", c.config.Group, failed)
 	}
 	return nil
+}
+
+// Seek makes reading of a partition go on at an offset.
+func (c *Consumer) Seek(tp TopicPartition, offset int64) {
+	c.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{tp.Topic: {tp.Partition: {Epoch: -1, Offset: offset}}})
 }
 
 // Leave gives all partitions back, by Owner.Revoke, and leaves the group; a

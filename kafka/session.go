@@ -265,11 +265,6 @@ func (s *Session) Abort(ctx context.Context) error {
 	return nil
 }
 
-// Seek makes reading of a partition go on at an offset.
-func (s *Session) Seek(tp TopicPartition, offset int64) {
-	s.client.SetOffsets(map[string]map[int32]kgo.EpochOffset{tp.Topic: {tp.Partition: {Epoch: -1, Offset: offset}}})
-}
-
 // Owned are the partitions that the session has now.
 func (s *Session) Owned() map[TopicPartition]bool {
 	owned := map[TopicPartition]bool{}

@@ -190,7 +190,7 @@ func (r *Runtime) begin(a kafka.Assigned, c claimed) error {
 func (r *Runtime) owner(tp kafka.TopicPartition, c claimed, cancel context.CancelFunc) *owner {
 	o := &owner{
 		config: &r.config, log: r.log.With("topic", tp.Topic, "partition", tp.Partition), tp: tp, source: r.source,
-		circuit: r.circuit, limiter: r.limiter, faults: r.faults, orders: r.orders, metrics: r.metrics, slots: r.slots, topics: r.topics, budget: r.budget, queue: newQueue(),
+		circuit: r.circuit, limiter: r.limiter, faults: r.faults, orders: r.orders, metrics: r.metrics, slots: r.slots, topics: r.topics, budget: r.budget, renew: r.renew, queue: newQueue(),
 		decoder: newDecoder(r.config.Schemas, r.shapes, len(r.config.Steps) > 0), claim: c.claim, expect: c.start, next: c.start, settled: c.start,
 		parked: parked{}, backlog: c.claim.Backlog, cancel: cancel, leaving: make(chan struct{}), done: make(chan struct{}),
 	}

@@ -121,6 +121,8 @@ type Source interface {
 	Poll(ctx context.Context) ([]kafka.Fetched, error)
 	Pause(parts ...kafka.TopicPartition)
 	Resume(parts ...kafka.TopicPartition)
+	// Seek makes the next poll go on at an offset.
+	Seek(tp kafka.TopicPartition, offset int64)
 	Commit(ctx context.Context, offsets map[kafka.TopicPartition]int64) error
 	Ends(ctx context.Context, parts []kafka.TopicPartition) (map[kafka.TopicPartition]int64, error)
 	Missing(ctx context.Context) ([]string, error)

@@ -56,7 +56,6 @@ type LogSession interface {
 	// aborted; after an error its outcome is not known.
 	End(ctx context.Context, offsets map[kafka.TopicPartition]kafka.Stored) (bool, error)
 	Abort(ctx context.Context) error
-	Seek(tp kafka.TopicPartition, offset int64)
 	// Owned are the partitions that the session has now. The Owner is not always told
 	// that one was taken away, and the brokers store an offset for whoever is a member.
 	Owned() map[kafka.TopicPartition]bool

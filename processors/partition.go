@@ -29,6 +29,7 @@ type owner struct {
 	slots   chan struct{} // one element per batch that runs, of all partitions
 	topics  func() []string
 	budget  func() int // bytes that the partition may hold
+	renew   func(*owner, sinks.Claim)
 	queue   *queue
 
 	// The following belong to run.
@@ -81,11 +82,16 @@ func (o *owner) run(ctx context.Context) {
 	defer close(o.done)
 	defer o.cancel()
 	err := o.work(ctx)
+	if errors.Is(err, sinks.ErrFenced) && ctx.Err() == nil {
+		o.queue.close()
+		var claim sinks.Claim
+		if claim, err = o.regain(ctx, err); err == nil {
+			o.renew(o, claim)
+			return
+		}
+	}
 	switch {
 	case err == nil, ctx.Err() != nil, errors.Is(err, errLeaving):
-	case errors.Is(err, sinks.ErrFenced):
-		o.end(&cdc.StopError{What: "the partition has another owner", Pos: o.tp.String(), Err: err, Next: "this one stopped; the group assigns the partition anew"})
-		o.log.Warn("the partition has another owner; this one stops", "error", err)
 	default:
 		o.end(err)
 		o.log.Error("the partition is stopped; the others go on", "error", err)

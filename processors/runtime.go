@@ -37,8 +37,10 @@ type Runtime struct {
 	ends     map[kafka.TopicPartition]int64
 	sent     map[kafka.TopicPartition]int64 // offsets that the group has
 
-	// Of the protocol in the log.
-	tasks map[int32]*task
+	regained  []regained // owners that the next poll begins anew
+	interrupt func()     // ends the poll that waits
+
+	tasks map[int32]*task // of the protocol in the sink
 }
 
 // New makes a Runtime and registers its metrics.
@@ -46,7 +48,7 @@ func New(c Config) *Runtime {
 	r := &Runtime{
 		config: c, log: c.Log, circuit: newCircuit(c.Circuit), limiter: newLimiter(c.Rate), faults: newFaults(c.Systemic), orders: newOrders(c.Control), shapes: newShapes(), slots: make(chan struct{}, c.Parallel),
 		owners: map[kafka.TopicPartition]*owner{}, refused: map[kafka.TopicPartition]error{},
-		tasks: map[int32]*task{}, ends: map[kafka.TopicPartition]int64{}, sent: map[kafka.TopicPartition]int64{},
+		tasks: map[int32]*task{}, ends: map[kafka.TopicPartition]int64{}, sent: map[kafka.TopicPartition]int64{}, interrupt: func() {},
 	}
 	r.metrics = newMetrics(c.Registry, r)
 	return r
@@ -108,8 +110,11 @@ func (r *Runtime) Run(ctx context.Context, source Source) error {
 // poll hands messages to their owners. It never waits for one.
 func (r *Runtime) poll(ctx context.Context) error {
 	for {
-		fetched, err := r.source.Poll(ctx)
-		if err != nil {
+		wait, cancel := r.polling(ctx)
+		fetched, err := r.source.Poll(wait)
+		interrupted := wait.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err != nil && !interrupted {
 			return err
 		}
 		for _, f := range fetched {

@@ -73,62 +73,27 @@ func TestProcessorKillHarness(t *testing.T) {
 		t.Skip("starts servers of its own")
 	}
 	t.Parallel()
-	rng := seed(t)
-	runs := 3
-	if n := os.Getenv("TAILRACE_PROCESSOR_KILL_RUNS"); n != "" {
-		var err error
-		if runs, err = strconv.Atoi(n); err != nil {
-			t.Fatal(err)
-		}
-	}
-	type combination struct {
-		point killPoint
-		death applyDeath
-		seed  uint64
-	}
-	var all, todo []combination
-	// A freeze is drawn in long runs only, until three hundred with it have passed.
-	short := os.Getenv("TAILRACE_PROCESSOR_KILL_RUNS") == "" && os.Getenv("TAILRACE_KILL") == ""
-	for _, p := range applyPoints {
-		for _, d := range applyDeaths {
-			if short && strings.Contains(d.name, "frozen") {
-				continue
+	runs := drawKills(t, seed(t), names(applyPoints, func(p killPoint) string { return p.name }), names(applyDeaths, func(d applyDeath) string { return d.name }),
+		"TAILRACE_PROCESSOR_KILL_RUNS", 3)
+	all, passed := 0, 0
+	for n, part := range runs {
+		t.Run(fmt.Sprintf("worker %d", n), func(t *testing.T) {
+			w := &applyWorker{newKillWorker(t)}
+			for _, c := range part {
+				all++
+				if t.Run(c.name, func(t *testing.T) {
+					t.Log(c.repeat("TestProcessorKillHarness"))
+					w.run(t, applyPoints[c.point], applyDeaths[c.death], c.seed)
+				}) {
+					passed++
+				}
 			}
-			all = append(all, combination{p, d, 0})
-		}
+		})
 	}
-	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	if only := os.Getenv("TAILRACE_KILL"); only != "" {
-		for _, c := range all {
-			if c.point.name+"/"+c.death.name == only {
-				c.seed, _ = strconv.ParseUint(os.Getenv("TAILRACE_SEED"), 10, 64)
-				todo = append(todo, c)
-			}
-		}
-	} else {
-		for i := range runs {
-			c := all[i%len(all)]
-			c.seed = rng.Uint64N(1 << 32)
-			todo = append(todo, c)
-		}
-	}
-	w := newApplyWorker(t)
-	passed := 0
-	for _, c := range todo {
-		if t.Run(c.point.name+"/"+c.death.name, func(t *testing.T) { w.run(t, c.point, c.death, c.seed) }) {
-			passed++
-		}
-	}
-	t.Logf("%d of %d runs passed", passed, len(todo))
+	t.Logf("%d of %d runs passed", passed, all)
 }
 
-// newApplyWorker is a killWorker whose PostgreSQL is the sink.
-func newApplyWorker(t *testing.T) *applyWorker {
-	t.Helper()
-	w := &applyWorker{killWorker: newKillWorker(t)}
-	return w
-}
-
+// applyWorker is a killWorker whose PostgreSQL is the sink.
 type applyWorker struct{ *killWorker }
 
 // applyRun is one point crossed with one death.
@@ -152,7 +117,6 @@ func (r *applyRun) must(err error) {
 }
 
 func (w *applyWorker) run(t *testing.T, point killPoint, death applyDeath, seed uint64) {
-	t.Logf("repeat with: TAILRACE_SEED=%d TAILRACE_KILL='%s/%s' go test ./test -run TestProcessorKillHarness", seed, point.name, death.name)
 	w.runs++
 	rng := rand.New(rand.NewPCG(seed, 0))
 	r := &applyRun{t: t, worker: w, name: fmt.Sprintf("apply_%d_%d", w.runs, seed), dir: t.TempDir(), rng: rng, static: rng.IntN(2) == 0}

@@ -36,12 +36,14 @@ import (
 //	TAILRACE_LOG_KILL_RUNS=300 go test ./test -run 'TestKillLogHarness$' -timeout 3h
 //	TAILRACE_SEED=7 TAILRACE_KILL='before EndTxn/SIGKILL' go test ./test -run 'TestKillLogHarness$'
 
-var logPoints = []struct {
+type logPoint struct {
 	name, kind string
 	after      bool
 	most       int
 	start      bool // the trap is set before the processor runs
-}{
+}
+
+var logPoints = []logPoint{
 	{name: "poll", kind: kafkaFetched, most: 40},
 	{name: "step", kind: kafkaFetched, after: true, most: 40},
 	{name: "outputs", kind: kafkaData, most: 20},
@@ -55,11 +57,13 @@ var logPoints = []struct {
 	{name: "restore", kind: kafkaMark, start: true},
 }
 
-var logDeaths = []struct {
+type logDeath struct {
 	name   string
 	strike func(*logRun)
 	mend   func(*logRun)
-}{
+}
+
+var logDeaths = []logDeath{
 	{"SIGKILL", func(r *logRun) { r.process("one").kill() }, func(r *logRun) { r.start("one") }},
 	{"broker stopped", func(r *logRun) { r.worker.broker.Close() }, func(r *logRun) { r.worker.restart(r.t) }},
 	{"connections cut", func(r *logRun) { r.worker.tap.cut() }, nil},
@@ -114,14 +118,29 @@ func TestKillLogHarness(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts servers of its own")
 	}
-	rng := seed(t)
-	runs := 4
-	if n := os.Getenv("TAILRACE_LOG_KILL_RUNS"); n != "" {
-		var err error
-		if runs, err = strconv.Atoi(n); err != nil {
-			t.Fatal(err)
-		}
+	runs := drawKills(t, seed(t), names(logPoints, func(p logPoint) string { return p.name }), names(logDeaths, func(d logDeath) string { return d.name }),
+		"TAILRACE_LOG_KILL_RUNS", 4)
+	all, passed := 0, 0
+	for n, part := range runs {
+		t.Run(fmt.Sprintf("worker %d", n), func(t *testing.T) {
+			w := newLogWorker(t)
+			for i, c := range part {
+				all++
+				if t.Run(c.name, func(t *testing.T) {
+					t.Log(c.repeat("TestKillLogHarness"))
+					r := &logRun{t: t, worker: w, name: fmt.Sprintf("log%d", i), dir: t.TempDir(), processes: map[string]*process{}}
+					r.run(logPoints[c.point], logDeaths[c.death], c.seed)
+				}) {
+					passed++
+				}
+			}
+		})
 	}
+	t.Logf("%d of %d runs passed", passed, all)
+}
+
+func newLogWorker(t *testing.T) *logWorker {
+	t.Helper()
 	w := &logWorker{dir: t.TempDir(), trap: &trap{}}
 	var err error
 	if w.broker, err = broker.Start(broker.Config{DataDir: filepath.Join(w.dir, "broker")}); err != nil {
@@ -138,44 +157,10 @@ func TestKillLogHarness(t *testing.T) {
 	})
 	address := w.broker.Addr() // also of the one that is started again
 	w.tap = newKafkaTap(t, w.trap, func() string { return address })
-	type combination struct{ point, death int }
-	var all []combination
-	// A freeze is drawn in long runs only, until three hundred with it have passed.
-	short := os.Getenv("TAILRACE_LOG_KILL_RUNS") == "" && os.Getenv("TAILRACE_KILL") == ""
-	for p := range logPoints {
-		for d := range logDeaths {
-			if short && strings.Contains(logDeaths[d].name, "frozen") {
-				continue
-			}
-			all = append(all, combination{p, d})
-		}
-	}
-	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	only := os.Getenv("TAILRACE_KILL")
-	for i := range runs {
-		c := all[i%len(all)]
-		n := rng.Uint64N(1 << 32)
-		if only != "" {
-			n, _ = strconv.ParseUint(os.Getenv("TAILRACE_SEED"), 10, 64)
-			for _, x := range all {
-				if logPoints[x.point].name+"/"+logDeaths[x.death].name == only {
-					c = x
-				}
-			}
-		}
-		ok := t.Run(logPoints[c.point].name+"/"+logDeaths[c.death].name, func(t *testing.T) {
-			r := &logRun{t: t, worker: w, name: fmt.Sprintf("log%d", i), dir: t.TempDir(), processes: map[string]*process{}}
-			r.run(c.point, c.death, n)
-		})
-		if only != "" || !ok && testing.Verbose() {
-			break
-		}
-	}
+	return w
 }
 
-func (r *logRun) run(at, how int, number uint64) {
-	point, death := logPoints[at], logDeaths[how]
-	r.t.Logf("repeat with: TAILRACE_SEED=%d TAILRACE_KILL='%s/%s' go test ./test -run 'TestKillLogHarness$'", number, point.name, death.name)
+func (r *logRun) run(point logPoint, death logDeath, number uint64) {
 	rng := rand.New(rand.NewPCG(number, 0))
 	feed := newLogFeed(r.t, r.worker, r.name, rand.New(rand.NewPCG(number, 1)))
 	skip := 0

@@ -1,0 +1,115 @@
+package processors
+
+// What an owner does whose batch the sink has refused for another claim.
+//
+// The newest claim says who can write to a partition in the sink; the group says whose
+// the partition is. They differ when a member was frozen between the two: it wakes up,
+// claims what the group has given to another one meanwhile, and the sink refuses that
+// one, to whom the group will not give the partition again, because it has it. They
+// differ, too, when the sink is restored from a backup, or a person has moved the offset
+// row, below a running owner.
+//
+// So the owner asks the group. The brokers take an offset from a member of the newest
+// generation only. If they take it, the partition is this member's: it claims it again,
+// which fences the other one, and goes on from the offset row. If they do not, this is
+// the one that was frozen: it claims nothing, and asks again until the client hears of
+// the loss, which ends the owner.
+//
+//	frozen again behind the answer    its claim robs an owner, who asks in its turn and is answered
+//	killed behind the claim           nothing was written under it
+//	messages that were fetched        the goroutine that polls seeks, between two polls, and only
+//	before the seek                   then the new owner begins: nothing is left out before what it gets
+//	the group takes the partition     the owner is not the partition's any more: none begins
+//	back meanwhile
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// askGroupEvery is how long an owner whose claim was taken waits at most before it asks
+// the group again.
+const askGroupEvery = 5 * time.Second
+
+// regain returns a new claim once the group has confirmed that the partition is this
+// member's.
+func (o *owner) regain(ctx context.Context, fenced error) (sinks.Claim, error) {
+	wait := backoff{config: RetryConfig{Initial: o.config.Retry.Initial, Max: min(askGroupEvery, o.config.Retry.Max)}}
+	for {
+		o.failing(fmt.Errorf("somebody else has claimed the partition; asking the group whose it is: %w", fenced))
+		if err := o.pauseFor(ctx, wait.next()); err != nil {
+			return sinks.Claim{}, err
+		}
+		bounded, cancel := context.WithTimeout(ctx, commitEvery)
+		err := o.source.Commit(bounded, map[kafka.TopicPartition]int64{o.tp: o.committable()})
+		cancel()
+		var claim sinks.Claim
+		if err == nil {
+			claim, err = o.config.Sink.Claim(ctx, o.claim.Partition)
+		}
+		if err == nil && claim.Next == sinks.NoOffset {
+			return claim, &cdc.StopError{What: "the sink has lost the partition's offset", Pos: o.tp.String(), Next: "restart to begin as source.start says"}
+		}
+		if err == nil {
+			if o.task != nil { // what the other one has written
+				o.task.serial.Lock()
+				o.task.loaded = false
+				o.task.serial.Unlock()
+			}
+			o.log.Warn("somebody else had claimed the partition, which is this member's; going on from the sink's offset", "offset", claim.Next, "was", o.position(), "epoch", claim.Epoch)
+			return claim, nil
+		}
+		if cdc.Stopped(err) || ctx.Err() != nil {
+			return claim, err
+		}
+	}
+}
+
+// regained is an owner that has ended with a new claim.
+type regained struct {
+	owner *owner
+	claim sinks.Claim
+}
+
+// renew has the next poll begin an owner anew.
+func (r *Runtime) renew(o *owner, c sinks.Claim) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.regained = append(r.regained, regained{o, c})
+	r.interrupt()
+}
+
+// polling begins owners anew, and returns the context of the next poll, which renew ends.
+func (r *Runtime) polling(ctx context.Context) (context.Context, context.CancelFunc) {
+	wait, cancel := context.WithCancel(ctx)
+	r.mu.Lock()
+	all := r.regained
+	r.regained, r.interrupt = nil, cancel
+	r.mu.Unlock()
+	for _, g := range all {
+		r.beginAgain(g)
+	}
+	return wait, cancel
+}
+
+func (r *Runtime) beginAgain(g regained) {
+	<-g.owner.done // it has nothing more to do than to end
+	tp := g.owner.tp
+	r.source.Seek(tp, g.claim.Next)
+	r.source.Resume(tp)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.owners[tp] != g.owner || r.draining {
+		return
+	}
+	delete(r.owners, tp)
+	if err := r.begin(kafka.Assigned{TopicPartition: tp, Of: g.owner.of}, claimed{claim: g.claim, start: g.claim.Next}); err != nil {
+		r.refused[tp] = err
+		r.log.Error("the partition is stopped", "topic", tp.Topic, "partition", tp.Partition, "error", err)
+	}
+}
