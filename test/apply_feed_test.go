@@ -244,9 +244,9 @@ func (h *feed) sink() map[int]string {
 	return got
 }
 
-// counters adds the outcomes that the processor counted.
-func (r *applyRun) counters() (sum int, text string) {
-	resp, err := http.Get("http://" + r.stay.ops + "/metrics")
+// counters adds the outcomes that a processor counted.
+func (p *process) counters() (sum int, text string) {
+	resp, err := http.Get("http://" + p.ops + "/metrics")
 	if err != nil {
 		return 0, err.Error()
 	}

@@ -75,23 +75,12 @@ func TestProcessorKillHarness(t *testing.T) {
 	t.Parallel()
 	runs := drawKills(t, seed(t), names(applyPoints, func(p killPoint) string { return p.name }), names(applyDeaths, func(d applyDeath) string { return d.name }),
 		"TAILRACE_PROCESSOR_KILL_RUNS", 3)
-	all, passed := 0, 0
-	for n, part := range runs {
-		t.Run(fmt.Sprintf("worker %d", n), func(t *testing.T) {
-			w := &applyWorker{newKillWorker(t)}
-			for _, c := range part {
-				all++
-				if t.Run(c.name, func(t *testing.T) {
-					t.Log(c.repeat("TestProcessorKillHarness"))
-					w.run(t, applyPoints[c.point], applyDeaths[c.death], c.seed)
-				}) {
-					passed++
-				}
-			}
-		})
-	}
-	t.Logf("%d of %d runs passed", passed, all)
+	runDrawn(t, runs, newApplyWorker, func(w *applyWorker, t *testing.T, c drawn) {
+		w.run(t, applyPoints[c.point], applyDeaths[c.death], c.seed)
+	})
 }
+
+func newApplyWorker(t *testing.T) *applyWorker { return &applyWorker{newKillWorker(t)} }
 
 // applyWorker is a killWorker whose PostgreSQL is the sink.
 type applyWorker struct{ *killWorker }
@@ -194,7 +183,7 @@ func (r *applyRun) verify(h *feed, counted bool) {
 	})
 	if counted {
 		await(t, func() (bool, string) {
-			sum, text := r.counters()
+			sum, text := r.stay.counters()
 			return sum == h.records, fmt.Sprintf("counters %s add up to %d, and %d records were consumed", text, sum, h.records)
 		})
 	}

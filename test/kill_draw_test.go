@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -64,9 +65,30 @@ func drawKills(t *testing.T, rng *rand.Rand, points, deaths []string, variable s
 	return workers
 }
 
-// repeat says how to have one run again.
-func (d drawn) repeat(test string) string {
-	return fmt.Sprintf("repeat with: TAILRACE_SEED=%d TAILRACE_KILL='%s' go test ./test -run '^%s$'", d.seed, d.name, test)
+// runDrawn has the runs of each worker one after the other, and the workers at once: a
+// run waits most of its time.
+func runDrawn[W any](t *testing.T, workers [][]drawn, start func(*testing.T) W, run func(W, *testing.T, drawn)) {
+	t.Helper()
+	var all, passed atomic.Int32
+	test := t.Name()
+	t.Run("of", func(t *testing.T) {
+		for n, part := range workers {
+			t.Run(fmt.Sprintf("worker %d", n), func(t *testing.T) {
+				t.Parallel()
+				w := start(t)
+				for _, c := range part {
+					all.Add(1)
+					if t.Run(c.name, func(t *testing.T) {
+						t.Logf("repeat with: TAILRACE_SEED=%d TAILRACE_KILL='%s' go test ./test -run '^%s$'", c.seed, c.name, test)
+						run(w, t, c)
+					}) {
+						passed.Add(1)
+					}
+				}
+			})
+		}
+	})
+	t.Logf("%d of %d runs passed", passed.Load(), all.Load())
 }
 
 // names of what has one.
