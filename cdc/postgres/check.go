@@ -15,9 +15,10 @@ import (
 // CheckOptions is what the relay is going to do, as far as a check asks.
 type CheckOptions struct {
 	CreateSlot   bool
-	Snapshot     bool // rows will be read
-	OutboxPrefix bool // logical messages become events
-	Heartbeat    bool // heartbeats are written
+	Snapshot     bool   // rows will be read
+	OutboxPrefix bool   // logical messages become events
+	Heartbeat    bool   // heartbeats are written
+	Trailing     string // the slot by which a replay can go back; empty: none is wanted
 }
 
 // Check looks at everything that the relay needs of PostgreSQL and returns what
@@ -33,7 +34,7 @@ func Check(ctx context.Context, c Config, o CheckOptions) ([]cdc.Finding, []*cdc
 	}
 	defer closeConn(conn.PgConn())
 	k := &checker{config: c, options: o, conn: conn}
-	for _, check := range []func(context.Context) error{k.server, k.privileges, k.room, k.slot, k.transactions, k.limits, k.publication, k.tables, k.filters, k.identity, k.partitions, k.messages} {
+	for _, check := range []func(context.Context) error{k.server, k.privileges, k.room, k.trailing, k.slot, k.transactions, k.limits, k.publication, k.tables, k.filters, k.identity, k.partitions, k.messages} {
 		if err := check(ctx); err != nil {
 			k.add(cdc.LevelError, "postgres", "a check failed: "+err.Error(), "mend that and run relay check again")
 			if ctx.Err() != nil || conn.IsClosed() {
@@ -120,6 +121,29 @@ func (k *checker) room(ctx context.Context) error {
 	}
 	k.headroom("max_replication_slots", slots, maxSlots, need(k.slotHere))
 	k.headroom("max_wal_senders", senders, maxSenders, need(k.slotLive))
+	return nil
+}
+
+// trailing looks whether the relay will make the trailing slot.
+func (k *checker) trailing(ctx context.Context) error {
+	if k.options.Trailing == "" {
+		return nil
+	}
+	free, most, err := FreeSlots(ctx, k.conn)
+	if err != nil {
+		return err
+	}
+	var there bool
+	if err := k.conn.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = $1)", k.options.Trailing).Scan(&there); err != nil {
+		return fmt.Errorf("look for slot %q: %w", k.options.Trailing, err)
+	}
+	if !k.slotHere {
+		free--
+	}
+	if !there && free <= SpareSlots {
+		k.add(cdc.LevelWarning, "trailing_slot", fmt.Sprintf("beside the relay's slot %d of max_replication_slots = %d are free, and %d stay so: no trailing slot is made, and no replay can go back by replay.window", max(free, 0), most, SpareSlots),
+			fmt.Sprintf("ALTER SYSTEM SET max_replication_slots = %d; then restart PostgreSQL", most+SpareSlots+1-free))
+	}
 	return nil
 }
 

@@ -1,11 +1,15 @@
 package postgres_test
 
 import (
+	"os"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/cdc/postgres"
 	"github.com/tailrace/tailrace/internal/embedded/pgtest"
+	embedded "github.com/tailrace/tailrace/internal/embedded/postgres"
 )
 
 // TestKeysOutsideTheReplicaIdentityAreAFinding: deletes do not tell them.
@@ -71,4 +75,31 @@ func TestCheckMissesTheSlotThatIsToBeTakenOver(t *testing.T) {
 	t.Parallel()
 	l := prepareLive(t, pgtest.NewDatabase(t), "CREATE TABLE t (id int PRIMARY KEY)", adopting("live"))
 	wantFinding(t, l.config, "error slot", "does not exist", "slot.name")
+}
+
+// TestCheckCountsTheSlotsThatATrailingSlotLeaves: without room the relay runs, and
+// nothing can be replayed.
+func TestCheckCountsTheSlotsThatATrailingSlotLeaves(t *testing.T) {
+	t.Parallel()
+	for most, want := range map[string]bool{"4": true, "5": false} {
+		t.Run(most+" slots", func(t *testing.T) {
+			t.Parallel()
+			server, err := embedded.Start(t.Context(), embedded.Config{Version: os.Getenv(pgtest.EnvVersion), Databases: []string{"shop"}, Settings: map[string]string{"max_replication_slots": most}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := server.Stop(); err != nil {
+					t.Error(err)
+				}
+			})
+			findings, _ := postgres.Check(t.Context(), postgres.Config{URL: server.URL("shop"), Slot: "s", Publication: "s"}, postgres.CheckOptions{CreateSlot: true, Trailing: "s_trailing"})
+			found := slices.ContainsFunc(findings, func(f cdc.Finding) bool {
+				return f.Name == "trailing_slot" && f.Level == cdc.LevelWarning && strings.Contains(f.Remedy, "max_replication_slots = 5")
+			})
+			if found != want {
+				t.Errorf("found: %t, want %t: %v", found, want, findings)
+			}
+		})
+	}
 }

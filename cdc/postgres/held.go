@@ -182,6 +182,10 @@ func Advance(ctx context.Context, conn *pgx.Conn, slot string, to cdc.LSN) error
 	return nil
 }
 
+// SpareSlots is how many slots stay free when one is made to hold the past: for a
+// replay's copy, and for what somebody needs in a hurry.
+const SpareSlots = 3
+
 // FreeSlots is how many slots the server could still make, of how many.
 func FreeSlots(ctx context.Context, conn *pgx.Conn) (free, most int, err error) {
 	err = conn.QueryRow(ctx, "SELECT current_setting('max_replication_slots')::int, current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_catalog.pg_replication_slots)::int").Scan(&most, &free)

@@ -62,8 +62,12 @@ func (s *settings) check(ctx context.Context) []cdc.Finding {
 	if err != nil {
 		return append(findings, cdc.Finding{Level: cdc.LevelError, Name: "log", What: err.Error()})
 	}
+	trailing := ""
+	if s.Replay.Window > 0 {
+		trailing = s.names().Trailing
+	}
 	found, tables := postgres.Check(ctx, s.postgresConfig(logger, book), postgres.CheckOptions{
-		CreateSlot: s.Postgres.Slot.Create, Snapshot: s.Snapshot.Mode != "never", OutboxPrefix: s.Outbox.Prefix != "", Heartbeat: s.Heartbeat.Interval > 0,
+		CreateSlot: s.Postgres.Slot.Create, Snapshot: s.Snapshot.Mode != "never", OutboxPrefix: s.Outbox.Prefix != "", Heartbeat: s.Heartbeat.Interval > 0, Trailing: trailing,
 	})
 	findings = append(findings, found...)
 	for _, t := range tables {

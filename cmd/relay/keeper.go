@@ -320,15 +320,11 @@ func (k *keeper) make(ctx context.Context, conn *pgx.Conn, h *postgres.Holding) 
 	return nil
 }
 
-// spare is how many slots stay free when one is made to hold the past: for a
-// replay's copy, and for what somebody needs in a hurry.
-const spare = 3
-
 // spareSlots is an error when another slot would leave too few.
 func spareSlots(ctx context.Context, conn *pgx.Conn) error {
 	free, most, err := postgres.FreeSlots(ctx, conn)
-	if err == nil && free <= spare {
-		err = fmt.Errorf("%d of %d replication slots are free, and %d have to stay so; release a bookmark, or raise max_replication_slots", free, most, spare)
+	if err == nil && free <= postgres.SpareSlots {
+		err = fmt.Errorf("%d of %d replication slots are free, and %d have to stay so; release a bookmark, or raise max_replication_slots", free, most, postgres.SpareSlots)
 	}
 	return err
 }
