@@ -79,6 +79,15 @@ func sinkGoals() []goal {
 	}
 }
 
+func processGoals() []goal {
+	return []goal{
+		atLeastValue("processor beside a bare loop, rows/s", "processor", "bare loop", 0.5, rates),
+		{about: "its rate", of: "processor", bound: 100, unit: "k rows/s", value: func(a, _ *result) float64 { return a.rate() / 1000 }},
+		atMost("its peak memory", "processor", "", 420, "MiB", func(a, _ *result) float64 { return float64(a.Peak[roleClient]) / (1 << 20) }),
+		within("p99, fed at a fixed rate", "processor fed", 100, p99),
+	}
+}
+
 // measured is a goal's values in the rounds that count.
 func (g goal) measured(runs []*result) []float64 {
 	var values []float64

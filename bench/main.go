@@ -45,7 +45,7 @@ func main() {
 // parts are what the rig runs in processes of their own, so that their CPU time
 // and memory can be told apart.
 var parts = map[string]func(ctx context.Context, args []string) error{
-	"broker": runBroker, "count": runCount, "discard": runDiscard, "clock": runClock,
+	"broker": runBroker, "count": runCount, "discard": runDiscard, "clock": runClock, "loop": runLoop, "feed": runFeed,
 }
 
 func part(do func(context.Context, []string) error, args []string) int {

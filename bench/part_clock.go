@@ -40,7 +40,7 @@ const connections = 4
 // it was due, however late it was inserted. Rows of the first seconds do not count.
 func runClock(ctx context.Context, args []string) error {
 	if os.Getenv(pinned) == "" {
-		return pin(args)
+		return pin("clock", args)
 	}
 	f := flag.NewFlagSet("clock", flag.ContinueOnError)
 	url := f.String("url", "", "")
@@ -83,8 +83,8 @@ func runClock(ctx context.Context, args []string) error {
 	return hold()
 }
 
-// pin starts this program again on one core.
-func pin(args []string) error {
+// pin starts a part of this program again on one core.
+func pin(name string, args []string) error {
 	if err := pinThread(); err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func pin(args []string) error {
 	if err != nil {
 		return err
 	}
-	return syscall.Exec(exe, append([]string{exe, "clock"}, args...), append(os.Environ(), pinned+"=1"))
+	return syscall.Exec(exe, append([]string{exe, name}, args...), append(os.Environ(), pinned+"=1"))
 }
 
 type clock struct {

@@ -140,9 +140,6 @@ func latencyRow(w io.Writer, runs []*result, work, contender string) {
 }
 
 func (r *rig) goalRows(w io.Writer, work work) {
-	if len(work.goals) == 0 {
-		fmt.Fprintf(w, "%s\t%s\t\t\t\t\t%s\n", work.name, work.about, errNotBuilt)
-	}
 	runs := slices.DeleteFunc(slices.Clone(r.runs), func(x *result) bool { return x.Work != work.name })
 	for _, g := range work.goals {
 		text, s := g.verdict(runs)

@@ -105,10 +105,6 @@ func (r *rig) work(ctx context.Context, w work) {
 		defer done()
 	}
 	r.progress.clear()
-	if errors.Is(err, errNotBuilt) {
-		r.progress.say("%-12s %v", w.name, err)
-		return
-	}
 	if err != nil {
 		r.fail(w.name, "preparation", err)
 		return

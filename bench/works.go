@@ -1,12 +1,6 @@
 package main
 
-import (
-	"context"
-	"errors"
-)
-
-// errNotBuilt stands for a work whose subject is not there yet.
-var errNotBuilt = errors.New("not built yet")
+import "context"
 
 // prepared is what a work's preparation returns.
 type prepared = func(ctx context.Context, r *rig, w string) ([]contender, func(), error)
@@ -36,8 +30,11 @@ func behind(load func(context.Context, *rig) (*stage, error)) func(context.Conte
 	}
 }
 
+// intoSink are the contenders that read a topic into a table.
+func intoSink(f *filled) []contender { return []contender{f.inServer(), f.processor(), f.jdbc()} }
+
 // withTopic is the preparation of works over one topic of Apache Kafka.
-func withTopic(load func(context.Context, *rig) (*stage, error)) prepared {
+func withTopic(load func(context.Context, *rig) (*stage, error), contenders func(*filled) []contender) prepared {
 	return func(ctx context.Context, r *rig, _ string) ([]contender, func(), error) {
 		s, err := load(ctx, r)
 		var f *filled
@@ -50,7 +47,7 @@ func withTopic(load func(context.Context, *rig) (*stage, error)) prepared {
 			}
 			return nil, nil, err
 		}
-		return []contender{f.inServer(), f.processor(), f.jdbc()}, func() { f.topics.drop(); s.cleanup() }, nil
+		return contenders(f), func() { f.topics.drop(); s.cleanup() }, nil
 	}
 }
 
@@ -125,10 +122,12 @@ func works() []work {
 				return []contender{s.copyOut(), s.snapshot()}
 			}), []goal{atLeastValue("rows per CPU second of server and client, beside COPY", "snapshot, discarded", "COPY TO STDOUT", 0.7,
 				func(a, b *result) float64 { return perCPU(a) / perCPU(b) })}},
-		{"sink", "Kafka to PostgreSQL: upserts of so many rows", withTopic(manyInserts(100)), sinkGoals()},
-		{"churn", "Kafka to PostgreSQL: 60 % inserts, 30 % updates, 10 % deletes", withTopic(narrowChanges), sinkGoals()},
-		{"process", "Kafka to Kafka, exactly once, with state: beside a bare loop",
-			func(context.Context, *rig, string) ([]contender, func(), error) { return nil, nil, errNotBuilt }, nil},
+		{"sink", "Kafka to PostgreSQL: upserts of so many rows", withTopic(manyInserts(100), intoSink), sinkGoals()},
+		{"churn", "Kafka to PostgreSQL: 60 % inserts, 30 % updates, 10 % deletes", withTopic(narrowChanges, intoSink), sinkGoals()},
+		{"process", "Kafka to Kafka: deduplicated and in order, exactly once, beside a bare loop; and fed at a fixed rate",
+			withTopic(manyInserts(100), func(f *filled) []contender {
+				return []contender{f.bareLoop(), f.processorToTopic(), f.processorTimely()}
+			}), processGoals()},
 		{"line", "PostgreSQL to Kafka to PostgreSQL at a fixed rate, from when a row is due to its commit at the end",
 			withStage(noRows, func(s *stage) []contender { return []contender{s.line()} }),
 			[]goal{within("p99", "relay and processor", 50, p99)}},
