@@ -139,7 +139,7 @@ func (g *rowGate) again(ctx context.Context, it *item, force bool) (p *passage, 
 		g.put(p, c)
 		return p, "", nil
 	}
-	p.key = rowKey(c.Origin, it.message.Key)
+	p.key = g.rowKey(c.Origin, it.message.Key)
 	old, known, err := g.row(ctx, p.key)
 	if err != nil {
 		return nil, "", err

@@ -33,6 +33,10 @@ type rowGate struct {
 	generation int64
 	late       LatePolicy
 	now        time.Time
+
+	origin *sinks.Origin // that was named last: changes of a table come in a row
+	name   string        // of its table
+	buf    []byte        // of a record that is put
 }
 
 // LatePolicy is what becomes of a change of a row that is not known any more: the row
@@ -54,8 +58,15 @@ const (
 	stale
 )
 
-func tableKey(o *sinks.Origin) state.Key {
-	return state.Key{Scope: state.Table, Table: tableName(o)}
+func (g *rowGate) tableName(o *sinks.Origin) string {
+	if g.origin != o {
+		g.origin, g.name = o, tableName(o)
+	}
+	return g.name
+}
+
+func (g *rowGate) tableKey(o *sinks.Origin) state.Key {
+	return state.Key{Scope: state.Table, Table: g.tableName(o)}
 }
 
 func tableName(o *sinks.Origin) string { return o.Name + "/" + o.Database + "." + o.String() }
@@ -69,8 +80,8 @@ func bareKey(key []byte) []byte {
 	return key
 }
 
-func rowKey(o *sinks.Origin, key []byte) state.Key {
-	return state.Key{Scope: state.Row, Table: tableName(o), Key: string(bareKey(key))}
+func (g *rowGate) rowKey(o *sinks.Origin, key []byte) state.Key {
+	return state.Key{Scope: state.Row, Table: g.tableName(o), Key: string(bareKey(key))}
 }
 
 // passage is what the gate knows of one record.
@@ -119,7 +130,7 @@ func (g *rowGate) see(ctx context.Context, it *item) (*passage, verdict, error) 
 		g.put(p, c)
 		return p, passes, nil
 	}
-	p.key = rowKey(c.Origin, it.message.Key)
+	p.key = g.rowKey(c.Origin, it.message.Key)
 	old, known, err := g.row(ctx, p.key)
 	if err != nil {
 		return nil, passes, err
@@ -175,11 +186,13 @@ func (g *rowGate) put(p *passage, c *sinks.Change) {
 		p.table.Generation, p.dirty = g.generation, true
 	}
 	if p.dirty {
-		g.overlay.Put(tableKey(c.Origin), p.table.Append(nil))
+		g.buf = p.table.Append(g.buf[:0])
+		g.overlay.Put(g.tableKey(c.Origin), g.buf)
 		p.dirty = false
 	}
 	if !p.floor && !p.keyless {
-		g.overlay.Put(p.key, p.row.Append(nil))
+		g.buf = p.row.Append(g.buf[:0])
+		g.overlay.Put(p.key, g.buf)
 	}
 }
 
@@ -196,7 +209,7 @@ func (g *rowGate) apply(p *passage, c *sinks.Change, op cdc.Op) {
 }
 
 func (g *rowGate) table(ctx context.Context, o *sinks.Origin) (state.TableRecord, error) {
-	b, ok, err := g.overlay.Get(ctx, tableKey(o))
+	b, ok, err := g.overlay.Get(ctx, g.tableKey(o))
 	if err != nil || !ok {
 		return state.TableRecord{Generation: g.generation}, err
 	}

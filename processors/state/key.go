@@ -46,7 +46,7 @@ type Key struct {
 
 // Compare orders keys by step, scope, table and key.
 func (k Key) Compare(o Key) int {
-	return cmp.Or(cmp.Compare(k.Step, o.Step), cmp.Compare(k.Scope, o.Scope), cmp.Compare(k.Table, o.Table), cmp.Compare(k.Key, o.Key))
+	return cmp.Or(k.space().compare(o.space()), cmp.Compare(k.Key, o.Key))
 }
 
 // separator ends the names in a key's text; none of them holds it.

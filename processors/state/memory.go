@@ -9,12 +9,11 @@ import (
 
 // Memory is a store in memory: the state of one task, or of a whole rehearsal. It
 // is a cache of what is durable elsewhere, in a changelog topic or in the sink, and
-// follows it: Apply comes after the commit. Safe for concurrent use; a value belongs
-// to the store.
+// follows it: Apply comes after the commit. It copies what it keeps. Safe for
+// concurrent use; a value belongs to the store.
 type Memory struct {
 	mu     sync.RWMutex // guards the following
-	spaces map[space]map[string][]byte
-	bytes  int
+	spaces map[space]*values
 }
 
 // space is what many keys share, so that each of them costs its own text alone.
@@ -27,13 +26,15 @@ type space struct {
 func (k Key) space() space { return space{k.Step, k.Scope, k.Table} }
 
 // NewMemory makes an empty store.
-func NewMemory() *Memory { return &Memory{spaces: map[space]map[string][]byte{}} }
+func NewMemory() *Memory { return &Memory{spaces: map[space]*values{}} }
 
 // Get returns the value of a key, which may not be changed.
 func (m *Memory) Get(_ context.Context, k Key) (value []byte, ok bool, err error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	value, ok = m.spaces[k.space()][k.Key]
+	if v := m.spaces[k.space()]; v != nil {
+		value, ok = v.get(k.Key)
+	}
 	return value, ok, nil
 }
 
@@ -48,37 +49,35 @@ func (m *Memory) Apply(entries []Entry) {
 
 func (m *Memory) apply(e *Entry) {
 	id := e.Key.space()
-	values := m.spaces[id]
-	if old, ok := values[e.Key.Key]; ok {
-		m.bytes -= len(e.Key.Key) + len(old)
-	}
+	v := m.spaces[id]
 	if e.Value == nil {
-		delete(values, e.Key.Key)
+		if v != nil {
+			v.delete(e.Key.Key)
+		}
 		return
 	}
-	if values == nil {
-		values = map[string][]byte{}
-		m.spaces[id] = values
+	if v == nil {
+		v = newValues()
+		m.spaces[id] = v
 	}
-	values[e.Key.Key] = e.Value
-	m.bytes += len(e.Key.Key) + len(e.Value)
+	v.put(e.Key.Key, e.Value)
 }
 
 // Become takes everything over that another store has, which is not used any more.
 func (m *Memory) Become(other *Memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.spaces, m.bytes = other.spaces, other.bytes
+	m.spaces = other.spaces
 }
 
 // Size is how many keys there are, and how many bytes they and their values have.
 func (m *Memory) Size() (keys, bytes int) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	for _, values := range m.spaces {
-		keys += len(values)
+	for _, v := range m.spaces {
+		keys, bytes = keys+v.len(), bytes+v.bytes
 	}
-	return keys, m.bytes
+	return keys, bytes
 }
 
 // Each calls f with the entries of a step, a scope and a table, in no order; f
@@ -86,10 +85,8 @@ func (m *Memory) Size() (keys, bytes int) {
 func (m *Memory) Each(step string, scope Scope, table string, f func(key string, value []byte) bool) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	for k, v := range m.spaces[space{step, scope, table}] {
-		if !f(k, v) {
-			return
-		}
+	if v := m.spaces[space{step, scope, table}]; v != nil {
+		v.each(f)
 	}
 }
 
@@ -98,8 +95,8 @@ func (m *Memory) Tables(step string, scope Scope) []string {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var tables []string
-	for id, values := range m.spaces {
-		if id.step == step && id.scope == scope && len(values) > 0 {
+	for id, v := range m.spaces {
+		if id.step == step && id.scope == scope && v.len() > 0 {
 			tables = append(tables, id.table)
 		}
 	}
@@ -112,10 +109,11 @@ func (m *Memory) List() []Entry {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	var list []Entry
-	for id, values := range m.spaces {
-		for k, v := range values {
-			list = append(list, Entry{Key{id.step, id.scope, id.table, k}, v})
-		}
+	for id, v := range m.spaces {
+		v.each(func(key string, value []byte) bool {
+			list = append(list, Entry{Key{id.step, id.scope, id.table, key}, value})
+			return true
+		})
 	}
 	slices.SortFunc(list, func(a, b Entry) int { return a.Key.Compare(b.Key) })
 	return list
