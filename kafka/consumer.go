@@ -230,11 +230,11 @@ func fetched(ctx context.Context, fetches kgo.Fetches) ([]Fetched, error) {
 	if fetches.IsClientClosed() {
 		return nil, kgo.ErrClientClosed
 	}
-	if err := ctx.Err(); err != nil && (len(fetches) == 0 || errors.Is(fetches.Err0(), err)) {
-		return nil, err
-	}
 	var out []Fetched
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if p.Topic == "" { // the end of ctx
+			return
+		}
 		f := Fetched{TopicPartition: TopicPartition{p.Topic, p.Partition}, Err: lost(p.Err)}
 		if len(p.Records) > 0 {
 			f.Messages = messages(p.Records)
@@ -243,6 +243,11 @@ func fetched(ctx context.Context, fetches kgo.Fetches) ([]Fetched, error) {
 			out = append(out, f)
 		}
 	})
+	// What came together with the end of ctx is handed out: the client has moved on
+	// behind it.
+	if err := ctx.Err(); err != nil && len(out) == 0 {
+		return nil, err
+	}
 	return out, nil
 }
 
