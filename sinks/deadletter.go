@@ -56,11 +56,13 @@ type Reason struct {
 	// Behind is the dlq.id of the record that this one was diverted behind; it
 	// failed by itself when empty.
 	Behind string
+	// Generation is the pipeline's; 0 counts as 1.
+	Generation int64
 }
 
 // NewDeadLetter adds the dlq.* headers to r, whose own bytes are shared.
 func NewDeadLetter(r Record, why Reason) DeadLetter {
-	d := DeadLetter{Record: r, ID: DeadLetterID(why.Pipeline, why.Step, why.Position, r)}
+	d := DeadLetter{Record: r, ID: DeadLetterID(why.Pipeline, why.Step, why.Position, why.Generation, r)}
 	headers := append(make([]Header, 0, len(r.Headers)+24), r.Headers...)
 	add := func(name, value string) {
 		if value != "" {
@@ -91,6 +93,9 @@ func NewDeadLetter(r Record, why Reason) DeadLetter {
 	add("txid", why.TxID)
 	add("schema.id", why.SchemaID)
 	add("instance", why.Instance)
+	if why.Generation > 1 {
+		add("generation", strconv.FormatInt(why.Generation, 10))
+	}
 	if why.Behind != "" {
 		add("parked", "true")
 		add("parked.behind", why.Behind)
@@ -102,12 +107,18 @@ func NewDeadLetter(r Record, why Reason) DeadLetter {
 // DeadLetterID is the first 32 hexadecimal digits of the SHA-256 over pipeline,
 // step and source position, each ended by a zero byte; a record without
 // position takes topic, partition and offset in its place. The same record of
-// the same source thus has one id, however often it is delivered.
-func DeadLetterID(pipeline, step, position string, r Record) string {
+// the same source thus has one id, however often it is delivered. From the second
+// generation on the generation is part of it: what fails when it is applied again is
+// another dead letter than the one that is closed.
+func DeadLetterID(pipeline, step, position string, generation int64, r Record) string {
 	if position == "" {
 		position = fmt.Sprintf("%s\x00%d\x00%d", r.Topic, r.Partition, r.Offset)
 	}
-	sum := sha256.Sum256([]byte(pipeline + "\x00" + step + "\x00" + position + "\x00"))
+	text := pipeline + "\x00" + step + "\x00" + position + "\x00"
+	if generation > 1 {
+		text += strconv.FormatInt(generation, 10) + "\x00"
+	}
+	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:16])
 }
 

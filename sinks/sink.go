@@ -91,6 +91,9 @@ type Claim struct {
 	Parked    []Park // the rows whose changes are diverted
 	// Backlog tells that dead letters wait in the outbox.
 	Backlog bool
+	// Generation and Note are those of the last batch; 0 is not known, and counts as 1.
+	Generation int64
+	Note       string
 	// Local tells that the sink's memory is this machine's alone: where the group's
 	// offset is ahead, another machine has gone on from there.
 	Local bool
@@ -108,9 +111,10 @@ type Park struct {
 // Batch is what one Write makes durable. Changes stand in the order of the log.
 type Batch struct {
 	Claim      Claim
-	Expect     int64 // the stored offset before, as Claim or the batch before gave it
-	Next       int64 // and after
-	Generation int64 // compared before the position
+	Expect     int64  // the stored offset before, as Claim or the batch before gave it
+	Next       int64  // and after
+	Generation int64  // compared before the position
+	Note       string // is kept beside the offset, for the next claim
 	Changes    []*Change
 
 	DeadLetters []DeadLetter
@@ -128,6 +132,27 @@ type StateEntry struct{ Key, Value []byte }
 type Stateful interface {
 	// States gives all of one number's state to take, in no order; it may keep both.
 	States(ctx context.Context, number int32, take func(key, value []byte) error) error
+}
+
+// Mover is a sink whose partitions can be set to other offsets by somebody who owns none
+// of them.
+type Mover interface {
+	// Standing is what the sink has of every partition of the pipeline that was ever
+	// claimed. It claims none: Epoch is that of the owner.
+	Standing(ctx context.Context) ([]Claim, error)
+	// Move carries out all moves, or none. Their epochs rise, so that whoever still
+	// owns a partition is fenced. ErrFenced when one has another epoch or offset than
+	// its Claim says.
+	Move(ctx context.Context, moves []Move) error
+}
+
+// Move sets a partition to another offset.
+type Move struct {
+	Claim      Claim // as Standing gave it
+	Next       int64
+	Generation int64
+	Note       string
+	Unpark     [][32]byte // markers to clear
 }
 
 // Result is what became of the changes of a batch: one outcome each, in their

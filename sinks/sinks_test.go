@@ -13,17 +13,17 @@ func TestDeadLetterIDDoesNotDependOnOffsets(t *testing.T) {
 	a := Record{Topic: "t", Partition: 1, Offset: 5}
 	b := Record{Topic: "t", Partition: 1, Offset: 9} // the relay delivered it again
 	pos := "00000001/0000000000000001/00000001/00"
-	if DeadLetterID("p", "sink", pos, a) != DeadLetterID("p", "sink", pos, b) {
+	if DeadLetterID("p", "sink", pos, 1, a) != DeadLetterID("p", "sink", pos, 1, b) {
 		t.Error("two deliveries of one change have two ids")
 	}
-	ids := map[string]bool{DeadLetterID("p", "sink", pos, a): true}
-	for _, id := range []string{DeadLetterID("q", "sink", pos, a), DeadLetterID("p", "map", pos, a), DeadLetterID("p", "sink", "", a), DeadLetterID("p", "sink", "", b)} {
+	ids := map[string]bool{DeadLetterID("p", "sink", pos, 1, a): true}
+	for _, id := range []string{DeadLetterID("q", "sink", pos, 1, a), DeadLetterID("p", "map", pos, 1, a), DeadLetterID("p", "sink", "", 1, a), DeadLetterID("p", "sink", "", 1, b)} {
 		if ids[id] || len(id) != 32 {
 			t.Errorf("id %s is another record's too, or not 32 digits", id)
 		}
 		ids[id] = true
 	}
-	if got, want := DeadLetterID("p", "sink", pos, a), DeadLetterID("p", "sink", pos, Record{}); got != want {
+	if got, want := DeadLetterID("p", "sink", pos, 1, a), DeadLetterID("p", "sink", pos, 1, Record{}); got != want {
 		t.Errorf("with a position only that counts: got %s, want %s", got, want)
 	}
 }

@@ -24,6 +24,9 @@ type note struct {
 	Parked  []marker `json:"parked,omitempty"`
 	Letters []stored `json:"dead_letters,omitempty"`
 	Ref     int64    `json:"ref"` // of the last dead letter
+	// Generation is the pipeline's; 0 is 1. Note is the pipeline's own.
+	Generation int64  `json:"generation,omitempty"`
+	Note       string `json:"note,omitempty"`
 }
 
 type marker struct {

@@ -1,7 +1,7 @@
 // Package file writes changes as lines of JSON into files of a folder, with the
 // offsets that they came from beside them.
 //
-//	<dir>/<topic>-<partition>-<first offset>.jsonl        the changes, one file after the other
+//	<dir>/<topic>-<partition>-<first offset>.jsonl        the changes, one file after the other; .g2.jsonl of the second generation
 //	<dir>/.tailrace/<pipeline>-<topic>-<partition>.json   how far they are, and who may write
 //	<dir>/.tailrace/<pipeline>-<topic>-<partition>.lock   held while they are written
 //
@@ -105,7 +105,7 @@ func (s *Sink) claim(p sinks.Partition, check func(*note) error) (sinks.Claim, e
 		if err := s.keep(p, n); err != nil {
 			return err
 		}
-		c = sinks.Claim{Partition: p, Epoch: n.Epoch, Next: n.Next, Parked: n.parks(), Backlog: len(n.Letters) > 0, Local: true}
+		c = sinks.Claim{Partition: p, Epoch: n.Epoch, Next: n.Next, Parked: n.parks(), Backlog: len(n.Letters) > 0, Local: true, Generation: n.Generation, Note: n.Note}
 		c.ID = n.TopicID
 		return nil
 	})
@@ -127,7 +127,7 @@ func (s *Sink) Write(_ context.Context, b *sinks.Batch) (sinks.Result, error) {
 				return err
 			}
 		}
-		n.Next = b.Next
+		n.Next, n.Generation, n.Note = b.Next, b.Generation, b.Note
 		n.park(b)
 		return s.keep(b.Claim.Partition, n)
 	})
@@ -176,11 +176,11 @@ func (s *Sink) append(n *note, b *sinks.Batch) error {
 		return nil
 	}
 	for _, c := range b.Changes {
-		if name == "" || from+int64(out.Len()) >= s.config.MaxBytes {
+		if name == "" || from+int64(out.Len()) >= s.config.MaxBytes || !strings.HasSuffix(name, ending(b.Generation)) {
 			if err := flush(); err != nil {
 				return err
 			}
-			name, from = fmt.Sprintf("%s-%05d-%020d.jsonl", b.Claim.Topic, b.Claim.Number, c.Offset), 0
+			name, from = fmt.Sprintf("%s-%05d-%020d", b.Claim.Topic, b.Claim.Number, c.Offset)+ending(b.Generation), 0
 		}
 		line = jsonlines.Append(line[:0], b.Claim.Partition, b.Generation, c)
 		out.Write(line)
@@ -223,7 +223,7 @@ func (s *Sink) extend(name string, from int64, data []byte) error {
 
 // trim takes away what a crash has left behind the note.
 func (s *Sink) trim(p sinks.Partition, n *note) error {
-	files, err := filepath.Glob(filepath.Join(globbed(s.config.Dir), globbed(fmt.Sprintf("%s-%05d-", p.Topic, p.Number))+strings.Repeat("[0-9]", 20)+".jsonl"))
+	files, err := filepath.Glob(filepath.Join(globbed(s.config.Dir), globbed(fmt.Sprintf("%s-%05d-", p.Topic, p.Number))+strings.Repeat("[0-9]", 20)+ending(n.Generation)))
 	if err != nil {
 		return err
 	}
@@ -242,6 +242,15 @@ func (s *Sink) trim(p sinks.Partition, n *note) error {
 		}
 	}
 	return nil
+}
+
+// ending is that of the names of a generation's files: they begin with offsets that
+// those of another have as well.
+func ending(generation int64) string {
+	if generation <= 1 {
+		return ".jsonl"
+	}
+	return fmt.Sprintf(".g%d.jsonl", generation)
 }
 
 // globbed is a name in which no character means anything to Glob.

@@ -118,8 +118,8 @@ func (t *transaction) refused() error {
 // fence moves the offset row on; no row means that it is not ours to move.
 func (t *transaction) fence() *query {
 	c := t.batch.Claim
-	return newQuery("UPDATE " + t.state + ".offsets SET next_offset = $6::bigint WHERE pipeline = $1::text AND topic = $2::text AND partition = $3::bigint AND epoch = $4::bigint AND next_offset = $5::bigint").
-		text(t.pipeline).text(c.Topic).bigint(int64(c.Number)).bigint(c.Epoch).bigint(t.batch.Expect).bigint(t.batch.Next)
+	return newQuery("UPDATE " + t.state + ".offsets SET next_offset = $6::bigint, generation = $7::bigint, note = $8::text WHERE pipeline = $1::text AND topic = $2::text AND partition = $3::bigint AND epoch = $4::bigint AND next_offset = $5::bigint").
+		text(t.pipeline).text(c.Topic).bigint(int64(c.Number)).bigint(c.Epoch).bigint(t.batch.Expect).bigint(t.batch.Next).bigint(t.batch.Generation).text(t.batch.Note)
 }
 
 // swift sends the whole transaction but its COMMIT in one round trip.

@@ -15,7 +15,7 @@ import (
 // for the schema.
 //
 // offsets.next_offset is -1 until the first batch; topic_id tells a topic from
-// a later one of the same name. parked.key is sinks.ParkKey of the record key.
+// a later one of the same name; generation and note are those of the last batch. parked.key is sinks.ParkKey of the record key.
 // floors has the position up to which a target has no rows of the pipeline any
 // more; sweeps, the sweeps that have come so far, by partition. state is what steps
 // remember, by the number of the partition; its id is the key, or the digest of a long
@@ -24,7 +24,9 @@ const stateTables = `
 CREATE TABLE IF NOT EXISTS {s}.offsets (
 	pipeline text NOT NULL, topic text NOT NULL, partition integer NOT NULL,
 	epoch bigint NOT NULL, next_offset bigint NOT NULL, topic_id text NOT NULL DEFAULT '',
+	generation bigint NOT NULL DEFAULT 1, note text NOT NULL DEFAULT '',
 	PRIMARY KEY (pipeline, topic, partition));
+ALTER TABLE {s}.offsets ADD COLUMN IF NOT EXISTS generation bigint NOT NULL DEFAULT 1, ADD COLUMN IF NOT EXISTS note text NOT NULL DEFAULT '';
 CREATE TABLE IF NOT EXISTS {s}.tombstones (
 	pipeline text NOT NULL, target text NOT NULL, key text COLLATE "C" NOT NULL,
 	generation bigint NOT NULL, pos text COLLATE "C" NOT NULL, expires timestamptz NOT NULL,
@@ -74,10 +76,11 @@ func (s *Sink) prepare(ctx context.Context) error {
 	}
 	defer s.pool.release(conn)
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		var found int
-		err := tx.QueryRow(ctx, `SELECT count(*) FROM pg_class WHERE relnamespace = to_regnamespace($1) AND relname = ANY ($2) AND relkind IN ('r', 'p')`,
-			s.state, stateNames).Scan(&found)
-		if err != nil || found == len(stateNames) {
+		var found, noted int
+		err := tx.QueryRow(ctx, `SELECT count(DISTINCT c.oid), count(a) FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND c.relname = 'offsets' AND a.attname = 'note' AND NOT a.attisdropped
+			WHERE c.relnamespace = to_regnamespace($1) AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p')`,
+			s.state, stateNames).Scan(&found, &noted)
+		if err != nil || found == len(stateNames) && noted == 1 {
 			return err
 		}
 		if _, err := tx.Exec(ctx, ddlLock); err != nil {
@@ -104,16 +107,17 @@ func (s *Sink) Claim(ctx context.Context, p sinks.Partition) (sinks.Claim, error
 	if err := s.prepare(ctx); err != nil {
 		return sinks.Claim{}, err
 	}
-	return s.claim(ctx, p, `INSERT INTO `+s.state+`.offsets AS o (pipeline, topic, partition, epoch, next_offset, topic_id) VALUES ($1, $2, $3, 1, -1, $4)
+	return s.claim(ctx, p, `INSERT INTO `+s.state+`.offsets AS o (pipeline, topic, partition, epoch, next_offset, topic_id, generation)
+		SELECT $1::text, $2::text, $3::integer, 1, -1, $4::text, coalesce(max(generation), 1) FROM `+s.state+`.offsets WHERE pipeline = $1::text
 		ON CONFLICT (pipeline, topic, partition) DO UPDATE SET epoch = o.epoch + 1, topic_id = CASE o.topic_id WHEN '' THEN EXCLUDED.topic_id ELSE o.topic_id END
-		RETURNING epoch, next_offset, topic_id`, s.cfg.Pipeline, p.Topic, p.Number, p.ID)
+		RETURNING epoch, next_offset, topic_id, generation, note`, s.cfg.Pipeline, p.Topic, p.Number, p.ID)
 }
 
 // Reclaim is Claim for an owner that lost its connection while it committed. It
 // waits for the lost session to end.
 func (s *Sink) Reclaim(ctx context.Context, c sinks.Claim) (sinks.Claim, error) {
 	return s.claim(ctx, c.Partition, `UPDATE `+s.state+`.offsets SET epoch = epoch + 1 WHERE pipeline = $1 AND topic = $2 AND partition = $3 AND epoch = $4
-		RETURNING epoch, next_offset, topic_id`, s.cfg.Pipeline, c.Topic, c.Number, c.Epoch)
+		RETURNING epoch, next_offset, topic_id, generation, note`, s.cfg.Pipeline, c.Topic, c.Number, c.Epoch)
 }
 
 func (s *Sink) claim(ctx context.Context, p sinks.Partition, sql string, args ...any) (sinks.Claim, error) {
@@ -124,7 +128,7 @@ func (s *Sink) claim(ctx context.Context, p sinks.Partition, sql string, args ..
 	defer s.pool.release(conn)
 	c := sinks.Claim{Partition: p}
 	watch := s.watchBlockers(ctx, conn.PgConn().PID(), p)
-	err = conn.QueryRow(ctx, sql, args...).Scan(&c.Epoch, &c.Next, &c.ID)
+	err = conn.QueryRow(ctx, sql, args...).Scan(&c.Epoch, &c.Next, &c.ID, &c.Generation, &c.Note)
 	watch()
 	if errors.Is(err, pgx.ErrNoRows) {
 		return sinks.Claim{}, sinks.ErrFenced

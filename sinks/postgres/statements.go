@@ -190,8 +190,12 @@ func (b *builder) upsertInRow() *query {
 // versioned writes the side table's row of each input row that meets cond, and
 // answers with key and pos of those that were older.
 func (b *builder) versioned(cond string) string {
+	conflict := "UPDATE SET generation = EXCLUDED.generation, pos = EXCLUDED.pos WHERE (s.generation, s.pos) < (EXCLUDED.generation, EXCLUDED.pos)"
+	if b.kind == appendRow { // it is there, whichever generation appended it
+		conflict = "NOTHING"
+	}
 	return "v AS (INSERT INTO " + b.state + ".versions AS s (target, key, generation, pos) SELECT " + b.targetName() + "::text, i.key, " + b.gen() + "::bigint, i.pos FROM i WHERE " + cond +
-		" ON CONFLICT (target, key) DO UPDATE SET generation = EXCLUDED.generation, pos = EXCLUDED.pos WHERE (s.generation, s.pos) < (EXCLUDED.generation, EXCLUDED.pos) RETURNING key, pos)"
+		" ON CONFLICT (target, key) DO " + conflict + " RETURNING key, pos)"
 }
 
 func (b *builder) upsertBeside() *query {

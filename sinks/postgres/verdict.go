@@ -40,7 +40,10 @@ func (t *transaction) account(ctx context.Context, g *group, a answer, outcomes 
 		}
 		op := rest.ops[n-1]
 		exists, generation, pos := string(row[1]) == "t", row[2], string(row[3])
-		if g.kind == patch && !exists && (row[2] == nil || version(generation, pos) < version(t.generationText(), op.posTxt)) {
+		// The row is missing for a change of some of its columns, unless its end is known:
+		// a deletion of an older generation that stands behind the change comes again.
+		ended := row[2] != nil && (pos > op.posTxt || version(generation, pos) >= version(t.generationText(), op.posTxt))
+		if g.kind == patch && !exists && !ended {
 			first := op.members[0]
 			t.refusals = append(t.refusals, sinks.Refusal{Index: first, Err: missingBase(t.batch.Changes[first])})
 			continue

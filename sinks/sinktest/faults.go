@@ -72,6 +72,55 @@ func generation(t *testing.T, b *bench) {
 	b.wantRows(map[int]Row{1: one, 2: one})
 }
 
+// move sets a partition back that has an owner.
+func move(t *testing.T, b *bench) {
+	mover, ok := b.sink.(sinks.Mover)
+	if !ok {
+		t.Skip("the sink's offsets are the group's")
+	}
+	start := b.next
+	b.write(Put(5, 1, one), Put(6, 2, one))
+	park := sinks.Park{Key: sinks.ParkKey([]byte("key")), Class: sinks.ClassConstraint, FirstID: "id", Count: 1}
+	batch := b.batch()
+	batch.Park, batch.Note = []sinks.Park{park}, "first"
+	batch.Next++
+	if _, err := b.sink.Write(b.ctx(), batch); err != nil {
+		t.Fatal(err)
+	}
+	b.next = batch.Next
+	standing, err := mover.Standing(b.ctx())
+	if err != nil || len(standing) != 1 {
+		t.Fatalf("standing: got %+v, %v", standing, err)
+	}
+	c := standing[0]
+	if c.Partition != b.claim.Partition || c.Epoch != b.claim.Epoch || c.Next != b.next || max(c.Generation, 1) != 1 || c.Note != "first" || !slices.Equal(c.Parked, []sinks.Park{park}) {
+		t.Errorf("standing: got %+v", c)
+	}
+	wrong := c
+	wrong.Next--
+	if err := mover.Move(b.ctx(), []sinks.Move{{Claim: c, Next: max(start, 0), Generation: 2}, {Claim: wrong, Next: 0, Generation: 2}}); !errors.Is(err, sinks.ErrFenced) {
+		t.Errorf("a move from another offset: got %v, want ErrFenced", err)
+	}
+	back := sinks.Move{Claim: c, Next: max(start, 0), Generation: 2, Note: "back", Unpark: [][32]byte{park.Key}}
+	if err := mover.Move(b.ctx(), []sinks.Move{back}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.sink.Write(b.ctx(), b.batch(Put(9, 1, two))); !errors.Is(err, sinks.ErrFenced) {
+		t.Errorf("the owner from before: got %v, want ErrFenced", err)
+	}
+	b.claim = b.mustClaim(b.sink)
+	if b.claim.Generation != 2 || b.claim.Note != "back" || b.claim.Next != back.Next || len(b.claim.Parked) != 0 {
+		t.Errorf("the next claim: got %+v", b.claim)
+	}
+	b.next = b.claim.Next
+	again := b.batch(Put(5, 1, two))
+	again.Generation = 2
+	if _, err := b.sink.Write(b.ctx(), again); err != nil {
+		t.Fatal(err)
+	}
+	b.wantRows(map[int]Row{1: two, 2: one})
+}
+
 func outbox(t *testing.T, b *bench) {
 	out, ok := b.sink.(sinks.Outbox)
 	if !ok {

@@ -50,6 +50,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Destination) {
 		"ZombieFenced":                    zombie,
 		"ReclaimOnlyOwnClaim":             reclaim,
 		"NewGenerationOverwrites":         generation,
+		"SetBackByAnother":                move,
 		"DeadLettersAndMarkersInCommit":   outbox,
 		"Truncate":                        truncate,
 		"TruncateOverPartitions":          truncateOverPartitions,
