@@ -72,9 +72,10 @@ func (r *Runtime) abandon(given []kafka.Assigned) {
 
 // claimed is what came of taking one partition.
 type claimed struct {
-	claim sinks.Claim
-	start int64
-	err   error
+	claim   sinks.Claim
+	start   int64
+	stretch *Stretch
+	err     error
 }
 
 // take claims one partition and finds where it begins.
@@ -85,8 +86,12 @@ func (r *Runtime) take(ctx context.Context, a kafka.Assigned) claimed {
 		c, err := r.config.Sink.Claim(ctx, sinks.Partition{Topic: a.Topic, Number: a.Partition, ID: a.TopicID})
 		if err == nil {
 			var start int64
-			if start, err = r.start(ctx, a, &c); err == nil {
-				return claimed{claim: c, start: start}
+			var stretch *Stretch
+			if stretch, err = ParseStretch(c.Note); err == nil {
+				start, err = r.start(ctx, a, &c)
+			}
+			if err == nil {
+				return claimed{claim: c, start: start, stretch: stretch.at(start)}
 			}
 		}
 		if cdc.Stopped(err) || ctx.Err() != nil {
@@ -114,7 +119,7 @@ func (r *Runtime) start(ctx context.Context, a kafka.Assigned, c *sinks.Claim) (
 			Next: forget}
 	}
 	if c.Local && a.Committed > c.Next {
-		b := &sinks.Batch{Claim: *c, Expect: c.Next, Next: a.Committed, Generation: r.config.Generation}
+		b := &sinks.Batch{Claim: *c, Expect: c.Next, Next: a.Committed, Generation: max(c.Generation, 1), Note: c.Note}
 		if _, err := r.config.Sink.Write(ctx, b); err != nil {
 			return 0, fmt.Errorf("take over the group's offset of %s: %w", a.TopicPartition, err)
 		}
@@ -124,7 +129,7 @@ func (r *Runtime) start(ctx context.Context, a kafka.Assigned, c *sinks.Claim) (
 		if a.Committed >= 0 {
 			r.log.Warn("the sink has no offset for a partition that the group has one for; it begins as source.start says", "topic", a.Topic, "partition", a.Partition, "group_offset", a.Committed, "begins", a.Start)
 		}
-		b := &sinks.Batch{Claim: *c, Expect: sinks.NoOffset, Next: a.Start, Generation: r.config.Generation}
+		b := &sinks.Batch{Claim: *c, Expect: sinks.NoOffset, Next: a.Start, Generation: max(c.Generation, 1)}
 		if _, err := r.config.Sink.Write(ctx, b); err != nil {
 			return 0, fmt.Errorf("store the first offset of %s: %w", a.TopicPartition, err)
 		}
@@ -190,9 +195,9 @@ func (r *Runtime) begin(a kafka.Assigned, c claimed) error {
 func (r *Runtime) owner(tp kafka.TopicPartition, c claimed, cancel context.CancelFunc) *owner {
 	o := &owner{
 		config: &r.config, log: r.log.With("topic", tp.Topic, "partition", tp.Partition), tp: tp, source: r.source,
-		circuit: r.circuit, limiter: r.limiter, faults: r.faults, orders: r.orders, metrics: r.metrics, slots: r.slots, topics: r.topics, budget: r.budget, renew: r.renew, queue: newQueue(),
+		circuit: r.circuit, limiter: r.limiter, faults: r.faults, orders: r.orders, metrics: r.metrics, slots: r.slots, topics: r.topics, reposition: r.reposition, budget: r.budget, renew: r.renew, queue: newQueue(),
 		decoder: newDecoder(r.config.Schemas, r.shapes, len(r.config.Steps) > 0), claim: c.claim, expect: c.start, next: c.start, settled: c.start,
-		parked: parked{}, backlog: c.claim.Backlog, cancel: cancel, leaving: make(chan struct{}), done: make(chan struct{}),
+		generation: max(c.claim.Generation, 1), stretch: c.stretch, parked: parked{}, backlog: c.claim.Backlog, cancel: cancel, leaving: make(chan struct{}), done: make(chan struct{}),
 	}
 	o.line = newLine(r.config.Steps, r.config.State, &o.decoder.arena)
 	for _, p := range c.claim.Parked {

@@ -59,6 +59,9 @@ func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries atte
 			return judged.err
 		}
 		p := o.plan(items, next, tries)
+		if err := o.keep(ctx, p); err != nil {
+			return err
+		}
 		result, err := o.write(ctx, p.batch)
 		var refused *sinks.RefusedError
 		if errors.As(err, &refused) {
@@ -130,7 +133,8 @@ var errUnsure = errors.New("the outcome of a commit that moves no offset is unkn
 
 // adopt takes over what the sink says is durable.
 func (o *owner) adopt(claim sinks.Claim) {
-	o.claim, o.backlog = claim, claim.Backlog
+	o.claim, o.backlog, o.generation = claim, claim.Backlog, max(claim.Generation, 1)
+	o.stretch, _ = ParseStretch(claim.Note) // this owner wrote it
 	o.parked = parked{}
 	for _, p := range claim.Parked {
 		o.parked[p.Key] = p
@@ -156,7 +160,7 @@ func (o *owner) reclaim(ctx context.Context) (sinks.Claim, error) {
 
 // committed lets memory follow a durable batch.
 func (o *owner) committed(p *plan, result sinks.Result) {
-	o.expect, o.parked = p.batch.Next, p.next
+	o.expect, o.parked, o.stretch = p.batch.Next, p.next, o.stretch.after(p.batch)
 	o.line.applied()
 	o.passed(p.batch.Next)
 	if len(p.batch.DeadLetters) > 0 {
@@ -177,10 +181,10 @@ func (o *owner) settle(ctx context.Context) error {
 	if o.position() == o.expect {
 		return nil
 	}
-	b := &sinks.Batch{Claim: o.claim, Expect: o.expect, Next: o.position(), Generation: o.config.Generation}
+	b := o.batch(o.position())
 	if _, err := o.write(ctx, b); err != nil {
 		return err
 	}
-	o.expect = b.Next
+	o.expect, o.stretch = b.Next, o.stretch.after(b)
 	return nil
 }

@@ -21,7 +21,6 @@ type Config struct {
 	Instance      string
 	ConfigVersion string
 	SinkKind      string // postgres
-	Generation    int64
 
 	Sink     sinks.Sink
 	Outbox   sinks.Outbox
@@ -58,7 +57,6 @@ type Config struct {
 // DefaultConfig is a Config with every tunable at its default.
 func DefaultConfig() Config {
 	return Config{
-		Generation:    1,
 		OnPoison:      PolicyParkKey,
 		Retry:         RetryConfig{Initial: 200 * time.Millisecond, Max: 30 * time.Second},
 		Circuit:       CircuitConfig{Failures: 0.5, Window: 30 * time.Second, Open: 10 * time.Second},
@@ -121,7 +119,8 @@ type Source interface {
 	Poll(ctx context.Context) ([]kafka.Fetched, error)
 	Pause(parts ...kafka.TopicPartition)
 	Resume(parts ...kafka.TopicPartition)
-	// Seek makes the next poll go on at an offset.
+	// Seek makes reading go on at an offset. It is not called while Poll runs, and what
+	// was fetched before does not come.
 	Seek(tp kafka.TopicPartition, offset int64)
 	Commit(ctx context.Context, offsets map[kafka.TopicPartition]int64) error
 	Ends(ctx context.Context, parts []kafka.TopicPartition) (map[kafka.TopicPartition]int64, error)

@@ -69,9 +69,22 @@ type Command struct {
 	// Force replays a change that is older than what the row has.
 	Force bool `json:"force,omitempty"`
 	// Discard leaves the dead letter itself out when its row is let go.
-	Discard bool      `json:"discard,omitempty"`
-	At      time.Time `json:"at"`
-	By      string    `json:"by,omitempty"`
+	Discard bool `json:"discard,omitempty"`
+	// Of DoSeek: where to go on, the generation that it is raised to (0: it stays), the
+	// end of the stretch, and the first dead letters of the rows whose parking ends.
+	Next       int64    `json:"next,omitempty"`
+	Generation int64    `json:"generation,omitempty"`
+	End        int64    `json:"end,omitempty"`
+	Until      string   `json:"until,omitempty"`
+	Unpark     []string `json:"unpark,omitempty"`
+
+	At time.Time `json:"at"`
+	By string    `json:"by,omitempty"`
+}
+
+// SeekID is the id of a command that sets a partition back; one replay has one for each.
+func SeekID(replay string, tp kafka.TopicPartition) string {
+	return fmt.Sprintf("seek/%s/%s/%d", replay, tp.Topic, tp.Partition)
 }
 
 // What a Command wants done.
@@ -82,6 +95,9 @@ const (
 	// DoResolve lets a parked row go: its dead letters are applied in order. One whose
 	// row is not parked is closed without being applied.
 	DoResolve = "resolve"
+	// DoSeek sets the partition back; ID is that of the replay and the topic, and Offset
+	// means nothing.
+	DoSeek = "seek"
 )
 
 // Result is what became of a dead letter. Its JSON stands in the control topic.
@@ -106,6 +122,7 @@ const (
 	VerdictDiscarded  Verdict = "discarded"  // left out when its row was let go
 	VerdictClosed     Verdict = "closed"     // by hand, without being applied
 	VerdictResolved   Verdict = "resolved"   // by itself: the row came whole, or was deleted
+	VerdictSetBack    Verdict = "set_back"   // not of a dead letter: the partition goes through a stretch again
 	VerdictSuperseded Verdict = "superseded" // the row has a later change
 	VerdictFailed     Verdict = "failed"     // again
 )
@@ -113,7 +130,7 @@ const (
 // Closed tells whether nothing is left to do.
 func (v Verdict) Closed() bool {
 	switch v {
-	case VerdictApplied, VerdictFiltered, VerdictDiscarded, VerdictClosed, VerdictResolved:
+	case VerdictApplied, VerdictFiltered, VerdictDiscarded, VerdictClosed, VerdictResolved, VerdictSetBack:
 		return true
 	}
 	return false

@@ -43,7 +43,7 @@ type plan struct {
 // o: a batch that is not written leaves everything as it was.
 func (o *owner) plan(items []item, next int64, tries attempts) *plan {
 	p := &plan{
-		batch:   &sinks.Batch{Claim: o.claim, Expect: o.expect, Next: next, Generation: o.config.Generation},
+		batch:   o.batch(next),
 		classes: map[sinks.Class]int{},
 	}
 	over := &overlay{base: o.parked}
@@ -79,6 +79,7 @@ func (o *owner) plan(items []item, next int64, tries attempts) *plan {
 			break
 		}
 	}
+	p.batch.Note = o.stretch.at(p.batch.Next).Note()
 	p.batch.Park, p.batch.Unpark = over.changes()
 	p.next = over.apply()
 	return p
@@ -180,7 +181,7 @@ func (o *owner) letter(it *item, fault *sinks.RecordError, behind string, tries 
 	return sinks.NewDeadLetter(r, sinks.Reason{
 		Pipeline: o.config.Name, ConfigVersion: o.config.ConfigVersion, Instance: o.config.Instance,
 		Step: it.step(), Sink: o.config.SinkKind, Err: fault, Attempts: tries.count, FirstFailed: tries.first, LastFailed: now,
-		Position: pos, Entity: it.entity, Table: it.table, Op: it.op, TxID: it.txID, SchemaID: it.schemaID, Behind: behind,
+		Position: pos, Entity: it.entity, Table: it.table, Op: it.op, TxID: it.txID, SchemaID: it.schemaID, Behind: behind, Generation: o.generation,
 	})
 }
 

@@ -40,6 +40,7 @@ func (m *member) Assign(ctx context.Context, given []kafka.Assigned) (map[kafka.
 		}
 		starts[a.TopicPartition] = start
 		o := m.own(a, start, info)
+		o.generation, o.stretch = max(known.Generation, 1), known.Stretch.at(start)
 		tasks[o.task] = append(tasks[o.task], o)
 		o.task.known = max(o.task.known, known.End)
 	}

@@ -18,7 +18,7 @@ func (rd *round) worthwhile() bool {
 		worth = worth || o.Dirty()
 	}
 	for _, p := range rd.parts {
-		worth = worth || !p.control
+		worth = worth || !p.control || p.jump
 	}
 	if worth {
 		return true
@@ -62,7 +62,7 @@ func (m *member) commitRound(ctx context.Context, rd *round) error {
 	}
 	offsets := map[kafka.TopicPartition]kafka.Stored{}
 	for _, p := range rd.parts {
-		offsets[p.owner.tp] = kafka.Stored{Offset: p.next, Metadata: p.owner.metadata(ends, r.config.InLog.Changelog.Topic())}
+		offsets[p.owner.tp] = kafka.Stored{Offset: p.next, Metadata: p.owner.metadata(p.stretch(), ends, r.config.InLog.Changelog.Topic())}
 	}
 	if err := m.fault("offsets"); err != nil {
 		return err
@@ -159,8 +159,11 @@ func (m *member) applied(rd *round, ends map[kafka.TopicPartition]int64) {
 	}
 	for _, p := range rd.parts {
 		o := p.owner
-		o.expect, o.first, o.moved = p.next, false, now
+		o.expect, o.first, o.moved, o.stretch = p.next, false, now, p.stretch()
 		o.passed(p.next)
+		if p.jump {
+			m.session.Seek(o.tp, p.next)
+		}
 		if o.tries.count > 0 {
 			o.recovered(o.tries)
 			o.tries = attempts{}

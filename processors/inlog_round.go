@@ -30,6 +30,15 @@ type part struct {
 	control  bool // nothing but ends of transactions
 	judged   judged
 	stop     error // why the message behind them must not be passed
+	jump     bool  // they are the last of the stretch: next is where the partition was
+}
+
+// stretch is what the partition goes through once the round is durable.
+func (p *part) stretch() *Stretch {
+	if p.jump {
+		return nil
+	}
+	return p.owner.stretch.at(p.next)
 }
 
 // source says which message a record of the round comes from; nil: none alone.
@@ -52,8 +61,11 @@ func (rd *round) overlay(t *task) *state.Overlay {
 // plan, and makes the records of the round. What fails leaves no trace.
 func (m *member) prepare(ctx context.Context, rd *round, o *owner, messages []kafka.Message) (*part, error) {
 	messages = o.fresh(messages)
+	over := len(messages) > 0 && o.stretch.over(messages[len(messages)-1].Offset)
+	messages = o.stretch.within(messages)
 	p := &part{owner: o, messages: messages, next: o.position()}
 	if len(messages) == 0 {
+		p.leap(over)
 		return p, nil
 	}
 	overlay := rd.overlay(o.task)
@@ -68,7 +80,16 @@ func (m *member) prepare(ctx context.Context, rd *round, o *owner, messages []ka
 			return nil, err
 		}
 	}
+	p.leap(over && p.stop == nil)
 	return p, nil
+}
+
+// leap lets the part end where the partition was, when it is the last of a stretch.
+func (p *part) leap(over bool) {
+	s := p.owner.stretch
+	if over || p.stop == nil && s.over(p.next) {
+		p.next, p.jump = s.Then, true
+	}
 }
 
 // fill makes the records of a part. again says that a record was found to be faulty,

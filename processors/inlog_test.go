@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/processors"
 )
 
@@ -126,10 +127,41 @@ func TestLogNewGenerationOverwrites(t *testing.T) {
 	w.reachLog(topic, 0, 1)
 	p.stop()
 	w.publish(w.put(3, 1, "three again", "x", 3), w.put(5, 1, "five again", "x", 5))
-	p = w.startLog(func(s *logSetup) { s.config.Generation = 2 })
+	w.setBack(0, 1, 2, nil)
+	p = w.startLog()
 	w.reachLog(topic, 0, 3)
 	w.wantSaid(outTopic, "u 1,five,x,5", "u 1,three again,x,3", "u 1,five again,x,5")
 	p.wantCounters(map[string]int{"applied": 2})
+}
+
+// setBack does what processor replay does while nobody is a member.
+func (w *world) setBack(partition int32, to, generation int64, stretch map[string]any) {
+	w.t.Helper()
+	g, err := kafka.NewGroup(kafka.Config{Brokers: []string{w.broker.Addr()}}, "p")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer g.Close()
+	offsets, err := g.Offsets(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	tp := kafka.TopicPartition{Topic: topic, Partition: partition}
+	note := map[string]any{}
+	if err := json.Unmarshal([]byte(offsets[tp].Metadata), &note); err != nil {
+		w.t.Fatal(err)
+	}
+	note["g"] = generation
+	if stretch != nil {
+		note["s"] = stretch
+	}
+	text, err := json.Marshal(note)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	until(w.t, "the group has no members", func() bool {
+		return g.Set(w.t.Context(), map[kafka.TopicPartition]kafka.Stored{tp: {Offset: to, Metadata: string(text)}}) == nil
+	})
 }
 
 // truncate and sweep are changes of the whole table.

@@ -61,6 +61,9 @@ func (o *owner) obey(ctx context.Context, tries attempts) error {
 func (o *owner) carryOut(ctx context.Context, tries attempts) error {
 	o.redone = nil
 	due := o.orders.of(o.tp)
+	if i := slices.IndexFunc(due, func(d *order) bool { return d.Do == DoSeek }); i >= 0 {
+		return o.goBack(ctx, due[i])
+	}
 	var singles []*order
 	for _, d := range due {
 		if park, ok := o.parkedBehind(cmp.Or(d.Behind, d.ID)); ok {
@@ -319,16 +322,17 @@ func (o *owner) judge(ctx context.Context, r *redo, it *item, has map[rowOf]sink
 			}
 			version = found[0]
 		}
-		behind := version.Pos != "" && (version.Generation > o.config.Generation || version.Generation == o.config.Generation && version.Pos >= c.Pos)
+		// Also where the row has it from an older generation: a dead letter comes alone.
+		behind := version.Pos != "" && (version.Generation > o.generation || version.Pos >= c.Pos)
 		switch {
-		case behind && r.order != nil && r.order.Force && c.Key != "" && version.Generation == o.config.Generation:
+		case behind && r.order != nil && r.order.Force && c.Key != "" && version.Generation <= o.generation:
 			// Between what the row has and everything later.
 			c.Pos = version.Pos + "/force"
 		case behind:
 			late, latest = late+1, version.Pos
 			continue
 		}
-		has[id] = sinks.Version{Exists: true, Generation: o.config.Generation, Pos: c.Pos}
+		has[id] = sinks.Version{Exists: true, Generation: o.generation, Pos: c.Pos}
 	}
 	if late > 0 && late == len(all) {
 		r.item, r.verdict = nil, VerdictSuperseded
@@ -340,7 +344,8 @@ func (o *owner) judge(ctx context.Context, r *redo, it *item, has map[rowOf]sink
 // conclude makes the verdicts durable, with the changes behind them and the markers
 // that they clear. A *sinks.RefusedError leaves everything as it was.
 func (o *owner) conclude(ctx context.Context, list []*redo, d *order, unpark [][32]byte) error {
-	b := &sinks.Batch{Claim: o.claim, Expect: o.expect, Next: o.expect, Generation: o.config.Generation, Unpark: unpark}
+	b := o.batch(o.expect)
+	b.Unpark = unpark
 	for _, r := range list {
 		b.Changes = append(b.Changes, r.changes()...)
 		answer := &Result{ID: r.letter.ID, Outcome: r.verdict, Message: r.reason}

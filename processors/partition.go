@@ -17,29 +17,32 @@ import (
 // owner has one partition from its claim to its end: one goroutine (run) does
 // all of its work, in the log's order.
 type owner struct {
-	config  *Config
-	log     *slog.Logger
-	tp      kafka.TopicPartition
-	source  Source
-	circuit *circuit
-	limiter *limiter
-	faults  *faults
-	orders  *orders
-	metrics *metrics
-	slots   chan struct{} // one element per batch that runs, of all partitions
-	topics  func() []string
-	budget  func() int // bytes that the partition may hold
-	renew   func(*owner, sinks.Claim)
-	queue   *queue
+	config     *Config
+	log        *slog.Logger
+	tp         kafka.TopicPartition
+	source     Source
+	circuit    *circuit
+	limiter    *limiter
+	faults     *faults
+	orders     *orders
+	metrics    *metrics
+	slots      chan struct{} // one element per batch that runs, of all partitions
+	topics     func() []string
+	reposition func(*owner)
+	budget     func() int // bytes that the partition may hold
+	renew      func(*owner, sinks.Claim)
+	queue      *queue
 
 	// The following belong to run.
-	decoder *decoder
-	line    *line // nil without steps
-	claim   sinks.Claim
-	expect  int64          // the sink's offset row
-	parked  parked         // rows whose changes are diverted
-	redone  *state.Overlay // what dead letters that are applied again write; nil: nothing
-	backlog bool           // the outbox has dead letters
+	decoder    *decoder
+	line       *line // nil without steps
+	claim      sinks.Claim
+	expect     int64 // the sink's offset row
+	generation int64
+	stretch    *Stretch       // that it goes through again; nil: none
+	parked     parked         // rows whose changes are diverted
+	redone     *state.Overlay // what dead letters that are applied again write; nil: nothing
+	backlog    bool           // the outbox has dead letters
 
 	// The following belong to a session's worker (inlog.go).
 	task    *task
@@ -113,6 +116,11 @@ func (o *owner) work(ctx context.Context) error {
 	timer := time.NewTimer(settleAfter)
 	defer timer.Stop()
 	for {
+		if o.stretch.over(o.position()) {
+			if err := o.persist(ctx, func(ctx context.Context, _ attempts) error { return o.jump(ctx) }); err != nil {
+				return err
+			}
+		}
 		if o.orders.any(o.tp) {
 			if err := o.persist(ctx, o.obey); err != nil {
 				return err
@@ -154,11 +162,12 @@ func (o *owner) turn(ctx context.Context, messages []kafka.Message, tries attemp
 		return ctx.Err()
 	}
 	var stop error
+	beyond := len(messages) > 0 && o.stretch.over(messages[len(messages)-1].Offset)
 	if len(messages) == 0 {
 		if err := o.settle(ctx); err != nil {
 			return err
 		}
-	} else if messages = o.fresh(messages); len(messages) > 0 {
+	} else if messages = o.stretch.within(o.fresh(messages)); len(messages) > 0 {
 		o.starts(messages[0].Time)
 		defer o.starts(time.Time{})
 		started := time.Now()
@@ -173,7 +182,15 @@ func (o *owner) turn(ctx context.Context, messages []kafka.Message, tries attemp
 		return err
 	}
 	o.settles()
-	return stop
+	switch {
+	case stop != nil:
+		return stop
+	case o.stretch.over(o.position()), beyond && o.stretch.ends():
+		return o.jump(ctx)
+	case beyond: // the stretch has no end any more, and what was beyond it was left out
+		o.reposition(o)
+	}
+	return nil
 }
 
 // fresh drops messages that are done: a fetch may begin before the offset that

@@ -16,6 +16,7 @@ type queue struct {
 	bytes  int // of ready and of what was taken and is not done
 	closed bool
 	poked  bool
+	stale  bool // until the reading has gone on elsewhere, what comes is not to be had
 
 	signal chan struct{} // holds an element when ready or closed changed
 }
@@ -26,7 +27,7 @@ func newQueue() *queue { return &queue{signal: make(chan struct{}, 1)} }
 func (q *queue) put(messages []kafka.Message) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed {
+	if q.closed || q.stale {
 		return q.bytes
 	}
 	for i := range messages {
@@ -59,11 +60,30 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	q.empty()
+	q.wake()
+}
+
+// empty drops what was not taken. q.mu is held.
+func (q *queue) empty() {
 	for i := range q.ready {
 		q.bytes -= q.ready[i].Size()
 	}
 	q.ready = nil
-	q.wake()
+}
+
+// refuse drops what was not taken, and what is put before accept.
+func (q *queue) refuse() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stale = true
+	q.empty()
+}
+
+func (q *queue) accept() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.stale = false
 }
 
 // take waits for messages and takes up to rows of them and about bytes. Its

@@ -36,10 +36,10 @@ func (o *owner) passState(ctx context.Context, list []*redo, messages []kafka.Me
 		return err
 	}
 	if l := o.task.line; l != nil {
-		l.ctx, l.arena, l.generation = ctx, &o.decoder.arena, o.config.Generation
+		l.ctx, l.arena, l.generation = ctx, &o.decoder.arena, o.generation
 		l.over(o.redone)
 	}
-	gate := &rowGate{overlay: o.redone, store: o.task.replica.Memory, generation: o.config.Generation, late: o.config.Late, now: time.Now().Truncate(time.Second)}
+	gate := &rowGate{overlay: o.redone, store: o.task.replica.Memory, generation: o.generation, late: o.config.Late, now: time.Now().Truncate(time.Second)}
 	for i, r := range list {
 		mark := o.redone.Mark()
 		if err := o.redo(ctx, gate, r, &items[i]); err != nil {
@@ -123,18 +123,23 @@ func (g *rowGate) again(ctx context.Context, it *item, force bool) (p *passage, 
 	}
 	c := it.change
 	p = &passage{at: at}
-	if p.table, err = g.table(ctx, c.Origin); err != nil {
+	if p.table, p.dirty, err = g.table(ctx, c.Origin); err != nil {
 		return nil, "", err
 	}
 	if p.table.Value != it.schema.value && it.schema.value != 0 {
 		p.table.Value, p.table.Key, p.dirty = it.schema.value, it.schema.key, true
 	}
-	own := p.table.Generation == g.generation
+	// What an older generation has done to the row or the table counts too: a dead letter
+	// comes alone, and nothing behind it comes again with it.
+	emptied, _, err := g.stored(ctx, c.Origin)
+	if err != nil {
+		return nil, "", err
+	}
 	if p.keyless = it.message.Key == nil; p.keyless {
 		// Its table's changes have no rows to be compared with, and the dead letter was
 		// not applied: whether it was since, its result says.
-		if own && at.Compare(p.table.Truncated) <= 0 && !force {
-			return p, fmt.Sprintf("its table was emptied later, at %s; --force applies it nevertheless", p.table.Truncated), nil
+		if at.Compare(emptied.Truncated) <= 0 && !force {
+			return p, fmt.Sprintf("its table was emptied later, at %s; --force applies it nevertheless", emptied.Truncated), nil
 		}
 		g.put(p, c)
 		return p, "", nil
@@ -145,13 +150,10 @@ func (g *rowGate) again(ctx context.Context, it *item, force bool) (p *passage, 
 		return nil, "", err
 	}
 	p.row = old
-	own = own && known && old.Generation == g.generation
-	newest := state.Place{}
-	if own {
-		newest = old.Applied
-	}
-	if p.table.Generation == g.generation && p.table.Truncated.Compare(newest) > 0 {
-		newest = p.table.Truncated
+	own := known && old.Generation == g.generation
+	newest := old.Applied
+	if emptied.Truncated.Compare(newest) > 0 {
+		newest = emptied.Truncated
 	}
 	switch {
 	case known && old.Generation > g.generation:

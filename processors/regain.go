@@ -25,6 +25,7 @@ package processors
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -84,15 +85,31 @@ func (r *Runtime) renew(o *owner, c sinks.Claim) {
 	r.interrupt()
 }
 
-// polling begins owners anew, and returns the context of the next poll, which renew ends.
+// reposition makes the reading of an owner's partition go on at its position, between two
+// polls. What was fetched already is dropped.
+func (r *Runtime) reposition(o *owner) {
+	o.queue.refuse()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seeks = append(r.seeks, o)
+	r.interrupt()
+}
+
+// polling begins owners anew and makes partitions be read elsewhere, and returns the
+// context of the next poll, which renew and reposition end.
 func (r *Runtime) polling(ctx context.Context) (context.Context, context.CancelFunc) {
 	wait, cancel := context.WithCancel(ctx)
 	r.mu.Lock()
-	all := r.regained
-	r.regained, r.interrupt = nil, cancel
+	all, seeks := r.regained, slices.DeleteFunc(r.seeks, func(o *owner) bool { return r.owners[o.tp] != o })
+	r.regained, r.seeks, r.interrupt = nil, nil, cancel
 	r.mu.Unlock()
 	for _, g := range all {
 		r.beginAgain(g)
+	}
+	for _, o := range seeks {
+		r.source.Seek(o.tp, o.position())
+		o.queue.accept()
+		o.mayResume()
 	}
 	return wait, cancel
 }
@@ -100,6 +117,7 @@ func (r *Runtime) polling(ctx context.Context) (context.Context, context.CancelF
 func (r *Runtime) beginAgain(g regained) {
 	<-g.owner.done // it has nothing more to do than to end
 	tp := g.owner.tp
+	stretch, err := ParseStretch(g.claim.Note)
 	r.source.Seek(tp, g.claim.Next)
 	r.source.Resume(tp)
 	r.mu.Lock()
@@ -108,7 +126,10 @@ func (r *Runtime) beginAgain(g regained) {
 		return
 	}
 	delete(r.owners, tp)
-	if err := r.begin(kafka.Assigned{TopicPartition: tp, Of: g.owner.of}, claimed{claim: g.claim, start: g.claim.Next}); err != nil {
+	if err == nil {
+		err = r.begin(kafka.Assigned{TopicPartition: tp, Of: g.owner.of}, claimed{claim: g.claim, start: g.claim.Next, stretch: stretch.at(g.claim.Next)})
+	}
+	if err != nil {
 		r.refused[tp] = err
 		r.log.Error("the partition is stopped", "topic", tp.Topic, "partition", tp.Partition, "error", err)
 	}

@@ -23,6 +23,7 @@ import (
 //	at or below the table's TRUNCATE           stale, whether the row is known or not
 //	an unknown row at or below what expired    nobody knows any more whether it was deleted: config Late decides
 //	a dead letter                              is seen and not applied
+//	anything of a new generation               passes what an older one has left: rows, TRUNCATE, expiry
 //
 // A TRUNCATE, and the sweep behind a new snapshot, become a delete of each row of
 // this partition that they end (expand): outputs stay right in a compacted topic, and
@@ -31,6 +32,7 @@ type rowGate struct {
 	overlay    *state.Overlay
 	store      *state.Memory
 	generation int64
+	until      *state.Place // rows keep what they have from there on; nil: a generation has no end
 	late       LatePolicy
 	now        time.Time
 
@@ -106,7 +108,7 @@ func (g *rowGate) see(ctx context.Context, it *item) (*passage, verdict, error) 
 	}
 	c := it.change
 	p := &passage{at: at}
-	if p.table, err = g.table(ctx, c.Origin); err != nil {
+	if p.table, p.dirty, err = g.table(ctx, c.Origin); err != nil {
 		return nil, passes, err
 	}
 	if c.Floor != nil {
@@ -137,6 +139,9 @@ func (g *rowGate) see(ctx context.Context, it *item) (*passage, verdict, error) 
 	}
 	p.row = old
 	if known {
+		if old.Generation < g.generation && g.keeps(old.Seen) {
+			return p, stale, nil
+		}
 		switch d := cmp.Or(cmp.Compare(g.generation, old.Generation), at.Compare(old.Seen)); {
 		case d == 0:
 			return p, duplicate, nil
@@ -208,13 +213,40 @@ func (g *rowGate) apply(p *passage, c *sinks.Change, op cdc.Op) {
 	g.put(p, c)
 }
 
-func (g *rowGate) table(ctx context.Context, o *sinks.Origin) (state.TableRecord, error) {
+// table is what is known of a table, in this generation; renewed tells that it is stored
+// as an older one has left it.
+func (g *rowGate) table(ctx context.Context, o *sinks.Origin) (r state.TableRecord, renewed bool, err error) {
+	r, ok, err := g.stored(ctx, o)
+	if ok && r.Generation < g.generation {
+		return g.renew(r), true, nil
+	}
+	return r, false, err
+}
+
+func (g *rowGate) stored(ctx context.Context, o *sinks.Origin) (state.TableRecord, bool, error) {
 	b, ok, err := g.overlay.Get(ctx, g.tableKey(o))
 	if err != nil || !ok {
-		return state.TableRecord{Generation: g.generation}, err
+		return state.TableRecord{Generation: g.generation}, false, err
 	}
-	return state.ParseTable(b)
+	r, err := state.ParseTable(b)
+	return r, err == nil, err
 }
+
+// renew is a table's record in this generation. What the older one said of positions
+// comes again, but for what stands behind the end of the stretch.
+func (g *rowGate) renew(old state.TableRecord) state.TableRecord {
+	r := state.TableRecord{Generation: g.generation, Value: old.Value, Key: old.Key}
+	if g.keeps(old.Truncated) {
+		r.Truncated = old.Truncated
+	}
+	if g.keeps(old.Expired) {
+		r.Expired = old.Expired
+	}
+	return r
+}
+
+// keeps tells whether what an older generation has done at a position stays.
+func (g *rowGate) keeps(at state.Place) bool { return g.until != nil && at.Compare(*g.until) >= 0 }
 
 func (g *rowGate) row(ctx context.Context, k state.Key) (state.RowRecord, bool, error) {
 	b, ok, err := g.overlay.Get(ctx, k)
@@ -234,7 +266,7 @@ func (g *rowGate) ended(ctx context.Context, table string, floor state.Place) ([
 		if err != nil {
 			return err
 		}
-		if r.Removed.IsZero() && r.Applied != (state.Place{}) && (r.Generation < g.generation || r.Applied.Compare(floor) <= 0) {
+		if r.Removed.IsZero() && r.Applied != (state.Place{}) && (r.Generation < g.generation && !g.keeps(r.Seen) || r.Applied.Compare(floor) <= 0) {
 			out = append(out, endedRow{key, r.KeySchema})
 		}
 		return nil

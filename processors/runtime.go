@@ -38,6 +38,7 @@ type Runtime struct {
 	sent     map[kafka.TopicPartition]int64 // offsets that the group has
 
 	regained  []regained // owners that the next poll begins anew
+	seeks     []*owner   // whose reading the next poll makes go on elsewhere
 	interrupt func()     // ends the poll that waits
 
 	tasks map[int32]*task // of the protocol in the sink

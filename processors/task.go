@@ -42,16 +42,19 @@ type stored struct {
 	Version   int    `json:"v"` // 1
 	Changelog string `json:"c"` // id of the changelog's
 	End       int64  `json:"e"` // the changelog's partition goes at least this far
+	// Of a pipeline that was set back.
+	Generation int64    `json:"g,omitempty"`
+	Stretch    *Stretch `json:"s,omitempty"`
 }
 
 // metadata is what is stored beside the owner's offset. It is how a changelog
 // that was made anew is recognised, or one that has lost its end.
-func (o *owner) metadata(ends map[kafka.TopicPartition]int64, changelog string) string {
+func (o *owner) metadata(stretch *Stretch, ends map[kafka.TopicPartition]int64, changelog string) string {
 	end := o.task.replica.Next
 	if e := ends[kafka.TopicPartition{Topic: changelog, Partition: o.task.number}]; e > 0 {
 		end = e
 	}
-	b, err := json.Marshal(stored{Version: 1, Changelog: o.task.topic, End: end})
+	b, err := json.Marshal(stored{Version: 1, Changelog: o.task.topic, End: end, Generation: o.generation, Stretch: stretch})
 	if err != nil {
 		panic(err) // texts and numbers always have a JSON form
 	}
@@ -65,9 +68,9 @@ func (o *owner) admit(ctx context.Context, messages []kafka.Message, overlay *st
 		return nil, err
 	}
 	t := o.task
-	gate := &rowGate{overlay: overlay, store: t.replica.Memory, generation: o.config.Generation, late: o.config.Late, now: time.Now().Truncate(time.Second)}
+	gate := &rowGate{overlay: overlay, store: t.replica.Memory, generation: o.generation, until: o.stretch.until(), late: o.config.Late, now: time.Now().Truncate(time.Second)}
 	if t.line != nil {
-		t.line.ctx, t.line.arena, t.line.generation = ctx, &o.decoder.arena, o.config.Generation
+		t.line.ctx, t.line.arena, t.line.generation = ctx, &o.decoder.arena, o.generation
 		t.line.over(overlay)
 	}
 	items := make([]item, 0, len(decoded))
