@@ -148,12 +148,22 @@ func newStack(t *testing.T) *stack {
 
 func (s *stack) publish(n int, id, total string) {
 	s.t.Helper()
+	s.publishAt(n, time.Time{}, id, total)
+}
+
+// publishAt publishes a change that was committed at a time.
+func (s *stack) publishAt(n int, at time.Time, id, total string) {
+	s.t.Helper()
+	committed := int64(0)
+	if !at.IsZero() {
+		committed = at.UnixMicro()
+	}
 	row := []cdc.Value{{State: cdc.Text, Data: []byte(id)}, {State: cdc.Text, Data: []byte(total)}}
 	key, err := s.plan.AppendKey(nil, row)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	s.send(n, key, &cdc.Envelope{Op: cdc.OpCreate, After: row})
+	s.send(n, key, &cdc.Envelope{Op: cdc.OpCreate, After: row, Tx: &cdc.Transaction{CommitTime: committed}})
 }
 
 // remove publishes the deletion of a row.
@@ -169,7 +179,10 @@ func (s *stack) remove(n int, id string) {
 
 func (s *stack) send(n int, key []byte, e *cdc.Envelope) {
 	s.t.Helper()
-	e.Tx, e.LSN = &cdc.Transaction{CommitLSN: cdc.LSN(n)}, cdc.LSN(n)
+	if e.Tx == nil {
+		e.Tx = &cdc.Transaction{}
+	}
+	e.Tx.CommitLSN, e.LSN = cdc.LSN(n), cdc.LSN(n)
 	value, err := s.plan.AppendValue(nil, e)
 	if err != nil {
 		s.t.Fatal(err)
