@@ -95,9 +95,10 @@ func TestCheckOfARoleWithoutPrivileges(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "")
 	role := w.name + "_role"
-	w.sql(t, "CREATE TABLE orders (id int PRIMARY KEY)", "CREATE ROLE "+role+" LOGIN PASSWORD 'x'")
+	w.sql(t, "CREATE TABLE orders (id int PRIMARY KEY)")
+	w.asDBA(t, "CREATE ROLE "+role+" LOGIN PASSWORD 'x'")
 	t.Cleanup(func() {
-		conn, err := pgx.Connect(context.Background(), w.database)
+		conn, err := pgx.Connect(context.Background(), w.dba)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -296,7 +297,8 @@ func TestTailFollowsUntilStopped(t *testing.T) {
 func TestAPublicationOfOthersIsNotRefusedForWhatItDoes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "postgres: {publication: {name: others, create: false}}\n")
-	w.begin(t, "CREATE TABLE blind (id int PRIMARY KEY)", "ALTER TABLE blind REPLICA IDENTITY NOTHING", "CREATE PUBLICATION others FOR ALL TABLES")
+	w.asDBA(t, "CREATE PUBLICATION others FOR ALL TABLES")
+	w.begin(t, "CREATE TABLE blind (id int PRIMARY KEY)", "ALTER TABLE blind REPLICA IDENTITY NOTHING")
 	w.sql(t, "INSERT INTO blind VALUES (1)")
 	w.stream(t)
 	w.expect(t, "public.blind", `c {"id":1} null {"id":1}`)

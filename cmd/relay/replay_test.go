@@ -241,7 +241,8 @@ func TestThePastIsGivenUpBeforeThePresent(t *testing.T) {
 	}
 	began := trailing()
 	for range 7 {
-		w.passes(t, "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 5000000))", "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 5000000))", "CHECKPOINT")
+		w.passes(t, "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 5000000))", "SELECT pg_logical_emit_message(false, 'fill', repeat('x', 5000000))")
+		w.asDBA(t, "CHECKPOINT")
 	}
 	eventually(t, "both are given up", func() bool { return w.held(t, "mark") == "0" && trailing() != began })
 	if w.value(t, "SELECT count(*)::text FROM pg_replication_slots WHERE slot_name = $1", "tailrace_"+w.name) != "1" {
@@ -301,7 +302,8 @@ func TestSlotCreateAndDrop(t *testing.T) {
 func TestReplayOfATableThatTheHistoryDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, pastConfig+"tables: {exclude: [public.other]}\n")
-	w.sql(t, "CREATE TABLE orders (id int PRIMARY KEY)", "CREATE TABLE other (id int PRIMARY KEY, a int NOT NULL)", "CREATE PUBLICATION tailrace_"+w.name+" FOR ALL TABLES")
+	w.sql(t, "CREATE TABLE orders (id int PRIMARY KEY)", "CREATE TABLE other (id int PRIMARY KEY, a int NOT NULL)")
+	w.asDBA(t, "CREATE PUBLICATION tailrace_"+w.name+" FOR ALL TABLES")
 	w.start(t)
 	eventually(t, "there is a trailing slot", func() bool { return w.held(t, "trailing") == "1" })
 	first := w.lsn(t, "SELECT pg_current_wal_lsn()").String()

@@ -31,7 +31,8 @@ import (
 // world is a database, a broker and a registry of a test's own, and a
 // configuration for them.
 type world struct {
-	database string // URL
+	database string // URL, of a role that owns the database
+	dba      string // URL, of a superuser
 	name     string // of the relay
 	file     string // relay.yaml
 	listen   string
@@ -42,7 +43,8 @@ type world struct {
 
 func newWorld(t *testing.T, extra string) *world {
 	t.Helper()
-	w := &world{database: pgtest.NewDatabase(t)}
+	w := &world{dba: pgtest.NewDatabase(t)}
+	w.database = owned(t, w.dba)
 	conf, err := pgx.ParseConfig(w.database)
 	if err != nil {
 		t.Fatal(err)
@@ -65,6 +67,33 @@ func newWorld(t *testing.T, extra string) *world {
 	w.file = write(t, "relay.yaml", fmt.Sprintf("name: %s\npostgres: {url: %q%s}\nkafka: {brokers: [%s], single_broker: true, topics: {partitions: 2}%s}\nregistry: {url: %s%s}\nops: {listen: %s}\n%s",
 		w.name, w.database, inside(&extra, "postgres"), b.Addr(), inside(&extra, "kafka"), r.URL(), inside(&extra, "registry"), w.listen, extra))
 	return w
+}
+
+// owned gives a database to a role that may log in and replicate, and no more, and
+// returns the URL by which it does: what the tests make is its own, and no test runs
+// as superuser.
+func owned(t *testing.T, database string) string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	role := conn.Config().Database + "_owner"
+	for _, q := range []string{
+		fmt.Sprintf("DO $$ BEGIN CREATE ROLE %s LOGIN REPLICATION PASSWORD 'x'; EXCEPTION WHEN duplicate_object THEN NULL; END $$", role), fmt.Sprintf("ALTER DATABASE %s OWNER TO %s", conn.Config().Database, role),
+		fmt.Sprintf("ALTER SCHEMA public OWNER TO %s", role),
+	} {
+		if _, err := conn.Exec(t.Context(), q); err != nil {
+			t.Fatal(err)
+		}
+	}
+	login, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login.User = url.UserPassword(role, "x")
+	return login.String()
 }
 
 // inside takes a section in one line, as in "kafka: {compression: none}", out of a
@@ -98,10 +127,23 @@ func (w *world) sql(t *testing.T, statements ...string) {
 	}
 }
 
+// asDBA is sql for what only a superuser may do.
+func (w *world) asDBA(t *testing.T, statements ...string) {
+	t.Helper()
+	if err := execute(t, w.dba, statements); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // try is sql for statements that the server may refuse.
 func (w *world) try(t *testing.T, statements ...string) error {
 	t.Helper()
-	conn, err := pgx.Connect(t.Context(), w.database)
+	return execute(t, w.database, statements)
+}
+
+func execute(t *testing.T, database string, statements []string) error {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), database)
 	if err != nil {
 		t.Fatal(err)
 	}
