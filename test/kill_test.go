@@ -2,6 +2,7 @@ package test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -10,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -18,6 +20,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tailrace/tailrace/internal/embedded/broker"
 	"github.com/tailrace/tailrace/internal/embedded/pgtest"
@@ -473,4 +477,28 @@ func (r *killRun) clean(name string) {
 	if err := w.postgres.DropDatabase(context.Background(), name); err != nil {
 		r.t.Errorf("clean up: %v", err)
 	}
+	if err := w.dropTopics(name); err != nil {
+		r.t.Errorf("clean up: %v", err)
+	}
+}
+
+// dropTopics removes what a run has published: hundreds of runs share a broker.
+func (w *killWorker) dropTopics(name string) error {
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()))
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	admin := kadm.NewClient(client)
+	listed, err := admin.ListTopics(ctx)
+	if err != nil {
+		return err
+	}
+	names := slices.DeleteFunc(listed.Names(), func(n string) bool {
+		return !strings.HasPrefix(n, name+".") && !strings.HasPrefix(n, "tailrace."+name+".")
+	})
+	deleted, err := admin.DeleteTopics(ctx, names...)
+	return errors.Join(err, deleted.Error())
 }
