@@ -57,6 +57,10 @@ func newWorkload(url string, rng *rand.Rand, partitions int) *workload {
 	return &workload{url: url, rng: rng, partitions: int64(partitions), due: map[string]int64{}}
 }
 
+// busyCommits is after how many transactions the workload takes its time: a relay that
+// waits a minute until it may go on would find gigabytes, all of which are compared.
+const busyCommits = 400
+
 // run works until stop is closed. A server that is away is waited for.
 func (w *workload) run(ctx context.Context, stop <-chan struct{}) error {
 	var conn *pgx.Conn
@@ -66,12 +70,16 @@ func (w *workload) run(ctx context.Context, stop <-chan struct{}) error {
 		}
 	}()
 	for {
+		pause := time.Duration(w.rng.IntN(6)) * time.Millisecond
+		if w.commits > busyCommits {
+			pause += 50 * time.Millisecond
+		}
 		select {
 		case <-stop:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(time.Duration(w.rng.IntN(6)) * time.Millisecond):
+		case <-time.After(pause):
 		}
 		if conn == nil || conn.IsClosed() {
 			var err error
