@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -50,7 +52,11 @@ func (g *Group) Members(ctx context.Context) ([]string, error) {
 		if m.InstanceID != nil {
 			name = *m.InstanceID
 		}
-		members = append(members, name+"@"+m.ClientHost)
+		host := strings.TrimPrefix(m.ClientHost, "/")
+		if only, _, err := net.SplitHostPort(host); err == nil {
+			host = only
+		}
+		members = append(members, name+"@"+host)
 	}
 	return members, nil
 }

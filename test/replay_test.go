@@ -32,13 +32,18 @@ messages: {include: ["*"]}
 
 func newReplayWorld(t *testing.T, rng *rand.Rand) *replayWorld {
 	t.Helper()
-	w := &replayWorld{stack: newStack(t), rng: rng}
-	w.sql(killSchema, `INSERT INTO accounts SELECT g, 'old', repeat('y', 3000) FROM generate_series(1, 300) g`)
 	extra := replayConfig
 	if rng.IntN(2) == 0 {
 		extra = strings.Replace(extra, "format: {", "format: {compat: debezium, ", 1)
 	}
 	t.Log(extra)
+	return newReplayWorldWith(t, rng, extra)
+}
+
+func newReplayWorldWith(t *testing.T, rng *rand.Rand, extra string) *replayWorld {
+	t.Helper()
+	w := &replayWorld{stack: newStack(t), rng: rng}
+	w.sql(killSchema, `INSERT INTO accounts SELECT g, 'old', repeat('y', 3000) FROM generate_series(1, 300) g`)
 	w.file, w.ops = w.relayConfig(extra)
 	w.start()
 	await(t, func() (bool, string) {

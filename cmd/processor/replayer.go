@@ -135,8 +135,8 @@ func (r *replayer) allowed(ctx context.Context) error {
 	}
 	switch {
 	case len(members) > 0 && !r.flags.live:
-		return &cdc.StopError{What: fmt.Sprintf("the pipeline runs: %d members (%s)", len(members), strings.Join(members[:min(len(members), 5)], ", ")),
-			Next: fmt.Sprintf("stop them, or give --live, which has them do it; one that was killed is a member for %s more at most (group.session_timeout)", r.settings.Group.SessionTimeout)}
+		return &cdc.StopError{What: "the pipeline runs: its group has the members " + strings.Join(members, ", "),
+			Next: fmt.Sprintf("stop the processors, or give --live, which has them do it; one that was killed is a member for %s more at most (group.session_timeout)", r.settings.Group.SessionTimeout)}
 	case len(members) == 0 && r.flags.live:
 		return &cdc.StopError{What: "nobody runs the pipeline", Next: "leave --live out"}
 	}
