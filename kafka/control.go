@@ -68,6 +68,19 @@ func (c *Control) Write(ctx context.Context, sources []string, messages []Messag
 	return nil
 }
 
+// Ready makes sure that the topic has a partition for each message, and names it: they
+// are written in a transaction of the caller's.
+func (c *Control) Ready(ctx context.Context, sources []string, messages []Message) (topic string, err error) {
+	need := int32(1)
+	for _, m := range messages {
+		need = max(need, m.Partition+1)
+	}
+	if err := c.prepare(ctx, sources, need); err != nil {
+		return "", fmt.Errorf("control topic %q: %w", c.topic, err)
+	}
+	return c.topic, nil
+}
+
 // prepare makes the topic, or gives it more partitions.
 func (c *Control) prepare(ctx context.Context, sources []string, need int32) error {
 	c.mu.Lock()

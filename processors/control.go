@@ -31,6 +31,7 @@ package processors
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -45,6 +46,9 @@ import (
 type Control interface {
 	// Write returns when all are acknowledged; sources are the topics of the pipeline.
 	Write(ctx context.Context, sources []string, messages []kafka.Message) error
+	// Ready makes sure that the topic has a partition for each message, and names it: the
+	// messages go there in a transaction of the caller's.
+	Ready(ctx context.Context, sources []string, messages []kafka.Message) (topic string, err error)
 	// Ends is where each partition ends; it is empty while there is no topic.
 	Ends(ctx context.Context) (map[int32]int64, error)
 	// Follow hands all records to f, from the beginning, and then those that come,
@@ -140,6 +144,8 @@ func (v Verdict) Closed() bool {
 const (
 	commandKey = "c/"
 	resultKey  = "r/"
+	// markKey is that of the mark by which a reader finds the end (orders.hear).
+	markKey = "m/reader"
 )
 
 // Message is the command as a record of the control topic.
@@ -184,8 +190,9 @@ type orders struct {
 	mu     sync.Mutex // guards the following
 	due    map[kafka.TopicPartition]map[string]*order
 	closed map[string]bool
-	read   map[int32]int64 // the next offset to be read
-	moved  chan struct{}   // closed, and made anew, when read changes
+	read   map[int32]int64          // the next offset to be read
+	moved  chan struct{}            // closed, and made anew, when read changes
+	marks  map[string]chan struct{} // that were written and not read yet; closed then
 }
 
 // order is a command with its place in the control topic.
@@ -195,7 +202,7 @@ type order struct {
 }
 
 func newOrders(c Control) *orders {
-	return &orders{control: c, due: map[kafka.TopicPartition]map[string]*order{}, closed: map[string]bool{}, read: map[int32]int64{}, moved: make(chan struct{})}
+	return &orders{control: c, due: map[kafka.TopicPartition]map[string]*order{}, closed: map[string]bool{}, read: map[int32]int64{}, moved: make(chan struct{}), marks: map[string]chan struct{}{}}
 }
 
 // take reads one record, and returns the partition that has a command due by it.
@@ -213,6 +220,11 @@ func (s *orders) take(m *kafka.Message) (tp kafka.TopicPartition, due bool, err 
 		due = true
 	case r != nil:
 		s.done(r)
+	case string(m.Key) == markKey:
+		if mark := s.marks[string(m.Value)]; mark != nil {
+			delete(s.marks, string(m.Value))
+			close(mark)
+		}
 	}
 	s.read[m.Partition] = m.Offset + 1
 	close(s.moved)
@@ -250,6 +262,18 @@ func (s *orders) of(tp kafka.TopicPartition) []*order {
 	return list
 }
 
+// some tells whether commands are due in any partition.
+func (s *orders) some() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, orders := range s.due {
+		if len(orders) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *orders) any(tp kafka.TopicPartition) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -277,6 +301,31 @@ func (s *orders) sync(ctx context.Context, partition int32) error {
 	}
 }
 
+// hear waits until everything is read that others have committed to the topic's
+// partition, results in Kafka transactions included. An offset would not show that: EndTxn
+// is answered before the partition has the transaction's marker, and compaction removes
+// what stands at the end. A mark of our own does, for a committed reader reaches it only
+// when every transaction before it has ended.
+func (s *orders) hear(ctx context.Context, sources []string, partition int32) error {
+	nonce, read := rand.Text(), make(chan struct{})
+	s.mu.Lock()
+	s.marks[nonce] = read
+	s.mu.Unlock()
+	err := s.control.Write(ctx, sources, []kafka.Message{{TopicPartition: kafka.TopicPartition{Partition: partition}, Key: []byte(markKey), Value: []byte(nonce)}})
+	if err == nil {
+		select {
+		case <-read:
+			return nil
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+	}
+	s.mu.Lock()
+	delete(s.marks, nonce)
+	s.mu.Unlock()
+	return err
+}
+
 // follow reads the control topic until ctx ends, and wakes the owners that have
 // something to do.
 func (r *Runtime) follow(ctx context.Context) {
@@ -292,7 +341,7 @@ func (r *Runtime) follow(ctx context.Context) {
 		o := r.owners[tp]
 		r.mu.Unlock()
 		if o != nil {
-			o.queue.poke()
+			o.wake()
 		}
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {

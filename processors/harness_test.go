@@ -463,7 +463,7 @@ func (p *process) wantCounters(want map[string]int) {
 // dead reads n records of the dead-letter topic.
 func (w *world) dead(n int) []*kgo.Record {
 	w.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()), kgo.ConsumeTopics("p.dead_letter"), kgo.MetadataMinAge(50*time.Millisecond))
+	client, err := kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()), kgo.ConsumeTopics("p.dead_letter"), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		w.t.Fatal(err)
 	}

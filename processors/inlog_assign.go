@@ -160,6 +160,7 @@ func (m *member) own(a kafka.Assigned, start int64, info kafka.ChangelogInfo) *o
 	o.decoder = newDecoder(r.config.Schemas, r.shapes, true)
 	o.line, o.expect, o.moved = nil, start, time.Now()
 	o.blamed = map[int64]*sinks.RecordError{}
+	o.member, o.wake = m, m.poke
 	close(o.done)
 	o.task = m.task(o)
 	o.task.topic = info.ID

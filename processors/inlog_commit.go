@@ -32,8 +32,35 @@ func (rd *round) worthwhile() bool {
 	return false
 }
 
-// commitRound is one Kafka transaction.
+// commitRound is one Kafka transaction, and what becomes of its messages.
 func (m *member) commitRound(ctx context.Context, rd *round) error {
+	done, err := m.transact(ctx, rd)
+	switch {
+	case err != nil:
+		return err
+	case done.refused != nil:
+		m.rewound(rd)
+		m.blame(rd, done.refused)
+		return nil
+	}
+	m.adapt(rd, done.committed)
+	if !done.committed {
+		m.rewound(rd)
+		return nil
+	}
+	m.applied(rd, done.ends)
+	return nil
+}
+
+// transacted is how a transaction ended, when that is known.
+type transacted struct {
+	committed bool
+	refused   *kafka.SendError // why it was aborted: a record that was not taken; nil: a rebalance
+	ends      map[kafka.TopicPartition]int64
+}
+
+// transact is one Kafka transaction. An error ends the session: its outcome is not known.
+func (m *member) transact(ctx context.Context, rd *round) (done transacted, err error) {
 	r := m.runtime
 	for t, overlay := range rd.tasks {
 		for _, e := range overlay.Changes() {
@@ -41,46 +68,39 @@ func (m *member) commitRound(ctx context.Context, rd *round) error {
 		}
 	}
 	if err := m.fault("changelog"); err != nil {
-		return err
+		return done, err
 	}
 	if err := m.session.Begin(ctx); err != nil {
-		return fmt.Errorf("%w: %w", errRestart, err)
+		return done, fmt.Errorf("%w: %w", errRestart, err)
 	}
 	if !m.careful {
 		m.session.Send(rd.records)
 	}
 	if err := m.fault("produce"); err != nil {
-		return err
+		return done, err
 	}
 	// From here on, the end of the process's context does not end the transaction: it
 	// takes as long as the brokers let it.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWithin)
 	defer cancel()
-	ends, err := m.flush(bounded, rd)
-	if err != nil {
-		return m.aborted(bounded, rd, err)
+	if done.ends, err = m.flush(bounded, rd); err != nil {
+		done.refused, err = m.aborted(bounded, err)
+		return done, err
 	}
 	offsets := map[kafka.TopicPartition]kafka.Stored{}
 	for _, p := range rd.parts {
-		offsets[p.owner.tp] = kafka.Stored{Offset: p.next, Metadata: p.owner.metadata(p.stretch(), ends, r.config.InLog.Changelog.Topic())}
+		offsets[p.owner.tp] = kafka.Stored{Offset: p.next, Metadata: p.owner.metadata(p.stretch(), done.ends, r.config.InLog.Changelog.Topic())}
 	}
 	if err := m.fault("offsets"); err != nil {
-		return err
+		return done, err
 	}
-	committed, err := m.session.End(bounded, offsets)
-	if err == nil {
+	if done.committed, err = m.session.End(bounded, offsets); err == nil {
 		err = m.fault("end")
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errRestart, err)
+		return done, fmt.Errorf("%w: %w", errRestart, err)
 	}
-	m.adapt(rd, committed)
-	if !committed {
-		m.rewound(rd)
-		return nil
-	}
-	m.applied(rd, ends)
-	return nil
+	return done, nil
 }
 
 // flush waits until the records are acknowledged.
@@ -107,31 +127,37 @@ func (m *member) flush(ctx context.Context, rd *round) (map[kafka.TopicPartition
 // before.
 const commitWithin = 30 * time.Second
 
-// aborted ends a transaction of which a record was not taken. One that is too large
-// is its message's own fault; anything else may pass by itself.
-func (m *member) aborted(ctx context.Context, rd *round, cause error) error {
-	var refused *kafka.SendError
+// aborted ends a transaction of which a record was not taken.
+func (m *member) aborted(ctx context.Context, cause error) (refused *kafka.SendError, err error) {
 	if !errors.As(cause, &refused) {
-		return fmt.Errorf("%w: %w", errRestart, cause)
+		return nil, fmt.Errorf("%w: %w", errRestart, cause)
 	}
 	if err := m.session.Abort(ctx); err != nil {
-		return fmt.Errorf("%w: %w", errRestart, errors.Join(cause, err))
+		return nil, fmt.Errorf("%w: %w", errRestart, errors.Join(cause, err))
 	}
-	m.rewound(rd)
+	return refused, nil
+}
+
+// blame finds out whose fault a record is that was not taken. One that is too large is
+// its message's own; anything else may pass by itself.
+func (m *member) blame(rd *round, refused *kafka.SendError) {
 	large := kafka.TooLarge(refused.Err)
 	if large && !m.careful {
 		m.careful = true
-		return nil
+		return
 	}
 	if from := rd.of[refused.Index]; large && from.message != nil {
-		from.part.owner.blamed[from.message.Offset] = &sinks.RecordError{Class: sinks.ClassTooLarge, Reason: "what the record becomes is larger than the output topic takes: " + refused.Err.Error(),
-			Next: "raise the topic's max.message.bytes"}
-		return nil
+		from.part.owner.blamed[from.message.Offset] = tooLarge(refused)
+		return
 	}
 	for _, p := range rd.parts {
-		m.holdBack(p.owner, cause)
+		m.holdBack(p.owner, refused)
 	}
-	return nil
+}
+
+func tooLarge(refused *kafka.SendError) *sinks.RecordError {
+	return &sinks.RecordError{Class: sinks.ClassTooLarge, Reason: "what the record becomes is larger than the output topic takes: " + refused.Err.Error(),
+		Next: "raise the topic's max.message.bytes"}
 }
 
 // rewound forgets a round that was aborted: the client reads again from the offsets

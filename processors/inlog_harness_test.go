@@ -85,6 +85,12 @@ func (w *world) startLog(options ...logOption) *logProcess {
 		w.t.Fatal(err)
 	}
 	s.inlog.Changelog, s.inlog.Letters = p.changelog, p.letters
+	s.config.Letters = p.letters
+	control, err := kafka.NewControl(connection, "p", 1)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	s.config.Control = control
 	if s.slow != nil {
 		s.inlog.Changelog = s.slow(p.changelog)
 	}
@@ -116,6 +122,7 @@ func (w *world) startLog(options ...logOption) *logProcess {
 		p.stop()
 		p.letters.Close()
 		p.changelog.Close()
+		control.Close()
 		outputs.Close()
 	})
 	return p

@@ -18,6 +18,9 @@ func (r *Runtime) RunInLog(ctx context.Context) error {
 	defer cancel()
 	failed := make([]error, r.config.InLog.Sessions)
 	var all sync.WaitGroup
+	if r.config.Control != nil {
+		all.Go(func() { r.follow(group) })
+	}
 	for n := range r.config.InLog.Sessions {
 		all.Go(func() {
 			if failed[n] = r.runSession(group, n); failed[n] != nil {
@@ -63,7 +66,11 @@ type member struct {
 	number  int
 	session LogSession
 
-	reading sync.WaitGroup // tasks' states
+	reading sync.WaitGroup // tasks' states, and the control topic
+
+	pollMu sync.Mutex // guards the following
+	poked  bool
+	polled context.CancelFunc // ends the poll under way; nil: none is
 
 	// Runtime.mu guards the following.
 	kept map[int32]*state.Replica // of tasks, by number, that the member before had at its end

@@ -86,6 +86,7 @@ func (m *member) restoring(ctx context.Context, t *task, info kafka.ChangelogInf
 		}
 	}
 	t.ready.Store(true)
+	m.poke() // offsets to be stored, and commands, do not wait for the poll under way
 }
 
 // ownersOf are the owners of a task's partitions.

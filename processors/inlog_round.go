@@ -192,10 +192,17 @@ func (rd *round) add(m kafka.Message, from source) {
 
 // letters adds a plan's dead letters.
 func (m *member) letters(ctx context.Context, rd *round, p *part) error {
-	if len(p.plan.batch.DeadLetters) == 0 {
-		return nil
+	var letters, answers []kafka.Message
+	for _, letter := range messagesOf(p.plan.batch.DeadLetters) {
+		if header(&letter, headerResult) == "" {
+			letters = append(letters, letter)
+		} else {
+			answers = append(answers, letter)
+		}
 	}
-	letters := messagesOf(p.plan.batch.DeadLetters)
+	if err := m.answers(ctx, rd, answers); err != nil || len(letters) == 0 {
+		return err
+	}
 	topic, err := m.runtime.config.InLog.Letters.Ready(ctx, m.runtime.topics(), letters)
 	if err != nil {
 		return err
@@ -203,6 +210,22 @@ func (m *member) letters(ctx context.Context, rd *round, p *part) error {
 	for _, letter := range letters {
 		letter.Topic = topic
 		rd.add(letter, source{})
+	}
+	return nil
+}
+
+// answers adds results of commands, which go to the control topic.
+func (m *member) answers(ctx context.Context, rd *round, answers []kafka.Message) error {
+	if len(answers) == 0 {
+		return nil
+	}
+	topic, err := m.runtime.config.Control.Ready(ctx, m.runtime.topics(), answers)
+	if err != nil {
+		return err
+	}
+	for _, a := range answers {
+		a.Topic, a.Headers = topic, nil
+		rd.add(a, source{})
 	}
 	return nil
 }

@@ -14,9 +14,16 @@ import (
 
 // work does rounds until ctx ends, or the session has to.
 func (m *member) work(ctx context.Context) error {
+	hearing, stop := context.WithCancel(ctx)
+	defer stop()
 	for ctx.Err() == nil {
+		if err := m.obey(hearing); err != nil {
+			return err
+		}
 		wait, cancel := context.WithTimeout(ctx, m.patience())
+		m.polls(cancel)
 		fetched, err := m.session.PollSome(wait, m.limit())
+		m.polls(nil)
 		cancel()
 		if err != nil && wait.Err() == nil {
 			return err
@@ -50,6 +57,13 @@ func (m *member) patience() time.Duration {
 			d = min(d, max(time.Until(at), time.Millisecond))
 		}
 		if o.task.ready.Load() && o.first {
+			d = min(d, 100*time.Millisecond)
+		}
+		switch {
+		case !o.orders.any(o.tp):
+		case o.obeys.heard.Load():
+			d = min(d, max(time.Until(o.obeys.at), time.Millisecond))
+		default:
 			d = min(d, 100*time.Millisecond)
 		}
 	}

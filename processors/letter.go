@@ -22,8 +22,11 @@ type Letter struct {
 	Position    string    `json:"position,omitempty"`
 	TxID        string    `json:"txid,omitempty"`
 	SchemaID    string    `json:"schema_id,omitempty"`
-	Parked      bool      `json:"parked"`           // it stands behind another one of its row
-	Behind      string    `json:"behind,omitempty"` // that one's ID
+	Stack       string    `json:"stack,omitempty"`         // of a step that panicked
+	Replays     int       `json:"replay_count,omitempty"`  // how often it was a dead letter before
+	From        string    `json:"replayed_from,omitempty"` // the ID it had then
+	Parked      bool      `json:"parked"`                  // it stands behind another one of its row
+	Behind      string    `json:"behind,omitempty"`        // that one's ID
 	Attempts    int       `json:"attempts,omitempty"`
 	FirstFailed time.Time `json:"first_failed_at,omitzero"`
 	LastFailed  time.Time `json:"last_failed_at,omitzero"`
@@ -63,6 +66,12 @@ func ReadLetter(m *kafka.Message) (l Letter, ok bool) {
 			l.Code = text
 		case "dlq.message":
 			l.Message = text
+		case "dlq.stack":
+			l.Stack = text
+		case "dlq.replay.count":
+			l.Replays, _ = strconv.Atoi(text)
+		case "dlq.replayed_from":
+			l.From = text
 		case "dlq.step":
 			l.Step = text
 		case "dlq.table":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/processors/state"
@@ -171,7 +172,18 @@ func faultOf(err error) *sinks.RecordError {
 	case errors.As(err, &missing) && !missing.Old:
 		return &sinks.RecordError{Class: sinks.ClassMissingBase, Reason: err.Error()}
 	}
-	return &sinks.RecordError{Class: sinks.ClassMapping, Reason: err.Error()}
+	f := &sinks.RecordError{Class: sinks.ClassMapping, Reason: err.Error()}
+	var panicked *panicError
+	if errors.As(err, &panicked) {
+		f.Stack = panicked.stack
+	}
+	return f
+}
+
+// panicError is the panic of a step, with the stack of it.
+type panicError struct {
+	error
+	stack string
 }
 
 // begin makes the change of an item.
@@ -209,6 +221,7 @@ func (l *line) guard() {
 			}); ok {
 				l.err = fmt.Errorf("the step panicked: %w", e)
 			}
+			l.err = &panicError{l.err, string(debug.Stack())}
 		}
 	}()
 	_ = l.process(0, &l.change) // l.err has it

@@ -237,23 +237,22 @@ func (o *owner) owning(list []*redo, index int) *redo {
 }
 
 // changes are what a dead letter gives the sink.
-func (r *redo) changes() (out []*sinks.Change) {
-	add := func(it *item) {
-		if it == nil || it.change == nil || it.filtered {
-			return
-		}
-		out = append(out, it.change)
-		if it.extra != nil {
-			out = append(out, it.extra.more...)
-		}
-	}
-	if r.rows == nil {
-		add(r.item)
+func (r *redo) changes() []*sinks.Change {
+	p := &plan{batch: &sinks.Batch{}}
+	r.addTo(p)
+	return p.batch.Changes
+}
+
+// addTo adds them to a plan.
+func (r *redo) addTo(p *plan) {
+	if r.rows == nil && r.item != nil && !r.item.filtered {
+		p.add(r.item)
 	}
 	for i := range r.rows {
-		add(&r.rows[i])
+		if !r.rows[i].filtered {
+			p.add(&r.rows[i])
+		}
 	}
-	return out
 }
 
 // pass takes dead letters without a verdict through the pipeline and judges each by
@@ -327,7 +326,7 @@ func (o *owner) judge(ctx context.Context, r *redo, it *item, has map[rowOf]sink
 		switch {
 		case behind && r.order != nil && r.order.Force && c.Key != "" && version.Generation <= o.generation:
 			// Between what the row has and everything later.
-			c.Pos = version.Pos + "/force"
+			c.Pos = version.Pos + "/" + forcePath
 		case behind:
 			late, latest = late+1, version.Pos
 			continue
@@ -344,18 +343,14 @@ func (o *owner) judge(ctx context.Context, r *redo, it *item, has map[rowOf]sink
 // conclude makes the verdicts durable, with the changes behind them and the markers
 // that they clear. A *sinks.RefusedError leaves everything as it was.
 func (o *owner) conclude(ctx context.Context, list []*redo, d *order, unpark [][32]byte) error {
+	if o.member != nil {
+		return o.member.conclude(ctx, o, list, d, unpark)
+	}
 	b := o.batch(o.expect)
 	b.Unpark = unpark
 	for _, r := range list {
 		b.Changes = append(b.Changes, r.changes()...)
-		answer := &Result{ID: r.letter.ID, Outcome: r.verdict, Message: r.reason}
-		switch {
-		case r.order != nil:
-			answer.Command = r.order.Command.Command
-		case d != nil:
-			answer.Command = d.Command.Command
-		}
-		b.DeadLetters = append(b.DeadLetters, o.answer(answer))
+		b.DeadLetters = append(b.DeadLetters, o.answer(r.result(d)))
 	}
 	var remembered []state.Entry
 	if o.redone != nil {
@@ -369,17 +364,34 @@ func (o *owner) conclude(ctx context.Context, list []*redo, d *order, unpark [][
 		o.task.replica.Apply(remembered)
 	}
 	o.backlog = true
+	o.line.applied()
+	o.concluded(list, unpark)
+	return nil
+}
+
+// result is what became of it, by its own command or that of its row.
+func (r *redo) result(d *order) *Result {
+	answer := &Result{ID: r.letter.ID, Outcome: r.verdict, Message: r.reason}
+	switch {
+	case r.order != nil:
+		answer.Command = r.order.Command.Command
+	case d != nil:
+		answer.Command = d.Command.Command
+	}
+	return answer
+}
+
+// concluded lets memory follow verdicts that are durable.
+func (o *owner) concluded(list []*redo, unpark [][32]byte) {
 	for _, key := range unpark {
 		delete(o.parked, key)
 	}
-	o.line.applied()
 	o.mu.Lock()
 	o.parkedRows = len(o.parked)
 	o.mu.Unlock()
 	for _, r := range list {
 		o.metrics.replayed.WithLabelValues(string(r.verdict)).Inc()
 	}
-	return nil
 }
 
 // refuse answers a command that has no effect.

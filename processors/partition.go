@@ -32,6 +32,7 @@ type owner struct {
 	budget     func() int // bytes that the partition may hold
 	renew      func(*owner, sinks.Claim)
 	queue      *queue
+	wake       func() // makes the owner's goroutine look at its commands
 
 	// The following belong to run.
 	decoder    *decoder
@@ -55,6 +56,8 @@ type owner struct {
 	first   bool                         // the group has no offset of it yet
 	moved   time.Time                    // since when next is ahead of expect
 	blamed  map[int64]*sinks.RecordError // what is known to be wrong with messages that come again
+	member  *member                      // nil in the protocol in the sink
+	obeys   obedience
 
 	cancel  context.CancelFunc // of run
 	leave   sync.Once          // closes leaving

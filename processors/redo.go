@@ -16,7 +16,7 @@ import (
 //   - the gate has seen the record when it failed, so "seen" would call it a
 //     duplicate: it is judged by what was applied to its row since;
 //   - it is older than that: superseded. With force it stands between what the row has
-//     and everything later: the row's position with the path "force", so that its
+//     and everything later: the row's position with the path ffff, above the numbers of derived records, so that its
 //     repetition by a relay, and what came between, stay behind it;
 //   - it is newer than what was seen (a dead letter of an earlier generation): it is
 //     seen as well, or the relay's repetition would pass again;
@@ -25,8 +25,9 @@ import (
 //   - the deletion of one row by a TRUNCATE failed: its record was never in the log, so
 //     it cannot be made again.
 
-// forcePath is the path of a change that was applied by force.
-const forcePath = "force"
+// forcePath is the path of a change that was applied by force: as a number, which readers of
+// the outputs know, and the highest.
+const forcePath = "ffff"
 
 // passState takes dead letters through gate and steps into a new overlay, redone.
 func (o *owner) passState(ctx context.Context, list []*redo, messages []kafka.Message) error {

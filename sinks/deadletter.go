@@ -63,7 +63,7 @@ type Reason struct {
 // NewDeadLetter adds the dlq.* headers to r, whose own bytes are shared.
 func NewDeadLetter(r Record, why Reason) DeadLetter {
 	d := DeadLetter{Record: r, ID: DeadLetterID(why.Pipeline, why.Step, why.Position, why.Generation, r)}
-	headers := append(make([]Header, 0, len(r.Headers)+24), r.Headers...)
+	headers := append(make([]Header, 0, len(r.Headers)+26), r.Headers...)
 	add := func(name, value string) {
 		if value != "" {
 			headers = append(headers, Header{Name: "dlq." + name, Value: []byte(value)})
@@ -77,6 +77,7 @@ func NewDeadLetter(r Record, why Reason) DeadLetter {
 	add("class", string(why.Err.Class))
 	add("code", why.Err.Code)
 	add("message", message(why.Err))
+	add("stack", why.Err.Stack[:min(len(why.Err.Stack), maxStack)])
 	if why.Attempts > 0 {
 		add("attempts", strconv.Itoa(why.Attempts))
 	}
@@ -100,8 +101,31 @@ func NewDeadLetter(r Record, why Reason) DeadLetter {
 		add("parked", "true")
 		add("parked.behind", why.Behind)
 	}
+	if from, count := replayed(r.Headers); from != "" {
+		add("replay.count", strconv.Itoa(count))
+		add("replayed_from", from)
+	}
 	d.Headers = headers
 	return d
+}
+
+// maxStack is how much of a program's stack a header holds.
+const maxStack = 8 << 10
+
+// replayed says of a record that was a dead letter before, and was written to the log
+// again with its headers, which one it was, and how often that was so.
+func replayed(headers []Header) (from string, count int) {
+	for _, h := range headers { // the last ones are of the last time
+		switch h.Name {
+		case "dlq.id":
+			from, count = string(h.Value), count+1
+		case "dlq.replay.count":
+			if n, err := strconv.Atoi(string(h.Value)); err == nil {
+				count = max(count, n+1)
+			}
+		}
+	}
+	return from, count
 }
 
 // DeadLetterID is the first 32 hexadecimal digits of the SHA-256 over pipeline,

@@ -32,6 +32,7 @@ type RecordError struct {
 	Code   string // of the destination: SQLSTATE, HTTP status; may be empty
 	Reason string
 	Next   string // what a person does about it; may be empty
+	Stack  string // of the program, where it was its fault; may be empty
 }
 
 // Error is the reason, then what to do.

@@ -31,6 +31,15 @@ func TestDeadLetterIDDoesNotDependOnOffsets(t *testing.T) {
 func TestDeadLetterKeepsTheRecordAndAddsHeaders(t *testing.T) {
 	t.Parallel()
 	r := Record{Topic: "t", Partition: 1, Offset: 5, Timestamp: time.UnixMilli(7), Key: []byte("k"), Value: []byte("v"), Headers: []Header{{"a", []byte("b")}}}
+	again := r
+	again.Headers = append(NewDeadLetter(r, Reason{Err: &RecordError{Stack: strings.Repeat("s", maxStack+1)}}).Headers, Header{Name: "dlq.replay.count", Value: []byte("4")})
+	found := map[string]string{}
+	for _, h := range NewDeadLetter(again, Reason{Err: &RecordError{}}).Headers {
+		found[h.Name] = string(h.Value)
+	}
+	if found["dlq.replay.count"] != "5" || found["dlq.replayed_from"] != DeadLetterID("", "", "", 0, r) || len(found["dlq.stack"]) != maxStack {
+		t.Errorf("of a record that was a dead letter before: %s %s, a stack of %d bytes", found["dlq.replay.count"], found["dlq.replayed_from"], len(found["dlq.stack"]))
+	}
 	d := NewDeadLetter(r, Reason{Pipeline: "p", Step: "sink", Err: &RecordError{Class: ClassConstraint, Code: "23505", Reason: "r", Next: "n"}, Attempts: 2, LastFailed: time.Unix(1, 0)})
 	var got []string
 	for _, h := range d.Headers {

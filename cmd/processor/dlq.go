@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -343,6 +344,9 @@ func (d *detail) print(out *ops.Output) error {
 	row("code", d.Code)
 	row("message", d.Message)
 	row("step", d.Step)
+	if d.Replays > 0 {
+		row("replayed from", fmt.Sprintf("%s, time %d", d.From, d.Replays))
+	}
 	row("sink", d.Sink)
 	row("table", d.Table)
 	row("op", d.Op)
@@ -372,6 +376,7 @@ func (d *detail) print(out *ops.Output) error {
 			row(part.name+" "+name, short(text, 200))
 		}
 	}
+	row("stack", strings.ReplaceAll(d.Stack, "\n", "\n    "))
 	if d.Undecode != "" {
 		row("not decoded", d.Undecode)
 		row("key, hexadecimal", short(d.KeyHex, 400))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -176,4 +177,45 @@ func TestDlqReplayKilledInTheMiddle(t *testing.T) {
 		t.Errorf("%d rows by %d writes, want %d by %d", rows, writes, n, n)
 	}
 	kill()
+}
+
+// From topics to topics, commands are carried out in the log itself.
+func TestDlqCommandsInTheLog(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	into := s.into("{kafka: {}}")
+	narrow := s.write("narrow.yaml", into+"steps: [{project: {cast: {total: 'numeric(3,1)'}}}]\n")
+	wide := s.write("wide.yaml", into+"steps: [{project: {cast: {total: 'numeric(10,1)'}}}]\n")
+	s.file = narrow
+	cmd, _, errs := command(t.Context(), "run", "-c", narrow, "--log-level", "error")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.publish(1, "1", "5.00")
+	s.publish(2, "1", "500.00")
+	until(t, "the dead letter", func() bool { return s.statuses()["open"] == 1 })
+	s.publish(3, "1", "6.00")
+	until(t, "the change behind it", func() bool { return s.statuses()["open"] == 2 })
+	if got := s.dlq(1, "replay", "--all"); !strings.Contains(got, "failed") {
+		t.Errorf("replay of what is still wrong:\n%s", got)
+	}
+	if got := kinds(s.pieces(0, narrow, "get", "1")); got != "row public.orders 1 parked" {
+		t.Errorf("state: %s", got)
+	}
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, errs)
+	}
+	s.start(wide)
+	if got := s.dlq(0, "replay", "--all"); !strings.Contains(got, "2 applied") {
+		t.Errorf("replay:\n%s", got)
+	}
+	if got := s.statuses(); got["applied"] != 2 || len(got) != 1 {
+		t.Errorf("statuses: %v", got)
+	}
+	if got := s.pieces(0, wide, "get", "1"); len(got) != 1 || got[0].Parked != nil || !strings.HasPrefix(got[0].Applied, "00000001/0000000000000003/") {
+		t.Errorf("state at the end: %+v", got)
+	}
 }

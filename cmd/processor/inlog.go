@@ -32,6 +32,12 @@ func (s *settings) runInLog(ctx context.Context, c processors.Config, reg *prome
 		made, _ := sinkkafka.New(s.kafkaSinkConfig(), known.client, topics)
 		return made
 	}
+	control, err := kafka.NewControl(connection, s.Name, sink.Topics.ReplicationFactor)
+	if err != nil {
+		return err
+	}
+	defer control.Close()
+	c.Control = control
 	instance := s.sessionInstance()
 	c.InLog = &processors.LogConfig{
 		Sessions: sink.Sessions, Changelog: changelog, Letters: letters,
