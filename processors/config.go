@@ -48,6 +48,8 @@ type Config struct {
 	Late      LatePolicy
 	Retention time.Duration // of deleted rows' positions
 
+	Entity *EntityConfig // of a pipeline of two stages, in the log; nil: one
+
 	InLog *LogConfig // of the protocol in the log; nil: the protocol in the sink
 
 	Log      *slog.Logger

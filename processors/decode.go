@@ -77,6 +77,9 @@ type decoder struct {
 	origins map[sinks.Origin]*sinks.Origin
 	event   schema.Event
 	arena   arena
+	// entities is the internal topic, of an owner of one of its partitions.
+	entities string
+	topic    string // that the record under way comes from
 	// steps makes batch give each item what steps want to know beyond the change.
 	steps bool
 }
@@ -129,6 +132,16 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 		return err
 	}
 	it.pos = header(m, cdc.HeaderPosition)
+	d.topic = m.Topic
+	mark, err := d.entity(it)
+	if err != nil {
+		return err
+	}
+	if mark != nil {
+		if d.topic = mark.Topic; mark.Retract {
+			return d.retraction(ctx, it, mark, position)
+		}
+	}
 	if mark := header(m, cdc.HeaderSweep); mark != "" {
 		return d.sweep(it, position, mark)
 	}
@@ -166,7 +179,7 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 	case cdc.OpRead, cdc.OpCreate, cdc.OpUpdate, cdc.OpDelete:
 	case cdc.OpTruncate:
 		it.change = &sinks.Change{
-			Op: e.Op, Origin: d.origin(m.Topic, e.Source), Position: position, Pos: it.pos, Floor: &sinks.Floor{Pos: it.pos},
+			Op: e.Op, Origin: d.origin(d.topic, e.Source), Position: position, Pos: it.pos, Floor: &sinks.Floor{Pos: it.pos},
 			Shape: d.shapes.get(shapeID{id, 0}, func() *sinks.Shape { return shapeOf(r.Columns(), nil) }),
 		}
 		d.describe(it)
@@ -222,7 +235,7 @@ func (d *decoder) sweep(it *item, position cdc.Position, mark string) error {
 func (d *decoder) change(ctx context.Context, m *kafka.Message, r *schema.Reader, id int, it *item) (*sinks.Change, error) {
 	e := &d.event
 	columns := r.Columns()
-	c := &sinks.Change{Op: e.Op, Origin: d.origin(m.Topic, e.Source)}
+	c := &sinks.Change{Op: e.Op, Origin: d.origin(d.topic, e.Source)}
 	row := e.After
 	if e.Op == cdc.OpDelete {
 		row = nil
@@ -356,4 +369,18 @@ func isMessage(r *schema.Reader) bool {
 		message = message || c.Name == "message"
 	}
 	return op && message
+}
+
+// originOf is where a row lives that an entity gives back.
+func originOf(m *entityMark) schema.Source {
+	return schema.Source{Name: m.Name, DB: m.Database, Schema: m.Schema, Table: m.Table}
+}
+
+// splitKey is a record key's schema id and what stands behind it.
+func splitKey(key []byte) (id int, body string, err error) {
+	id, b, err := schema.SplitHeader(key)
+	if err != nil {
+		return 0, "", undecodable(fmt.Errorf("key: %w", err))
+	}
+	return id, string(b), nil
 }

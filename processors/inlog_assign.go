@@ -79,6 +79,9 @@ func (m *member) begins(a kafka.Assigned, info kafka.ChangelogInfo, prepared err
 			known = stored{} // another program set the offset: the gate drops what is known
 		}
 	}
+	if e := m.runtime.config.Entity; a.Committed < 0 && e != nil && a.Topic == e.Topic {
+		return known, a.First, nil
+	}
 	if a.Committed < 0 {
 		return known, a.Start, nil
 	}
@@ -114,7 +117,7 @@ func (r *Runtime) prepareState(ctx context.Context, given []kafka.Assigned) (kaf
 		counts[o.tp.Topic] = o.of
 	}
 	r.mu.Unlock()
-	if r.config.Stateful {
+	if r.config.Stateful && r.config.Entity == nil {
 		if err := evenly(counts); err != nil {
 			return kafka.ChangelogInfo{}, err
 		}
@@ -126,6 +129,10 @@ func (r *Runtime) prepareState(ctx context.Context, given []kafka.Assigned) (kaf
 		case err == nil && info.Partitions < most:
 			return info, &cdc.StopError{What: fmt.Sprintf("the topic of the state has %d partitions, and a topic of the source %d", info.Partitions, most), Pos: r.config.InLog.Changelog.Topic(),
 				Next: "the source's partitions were changed: rows have moved to others; build the pipeline anew under another name"}
+		case err == nil && r.config.Entity != nil:
+			if err = r.prepareEntities(ctx, info); err == nil || cdc.Stopped(err) {
+				return info, err
+			}
 		case err == nil:
 			return info, nil
 		}
@@ -134,6 +141,18 @@ func (r *Runtime) prepareState(ctx context.Context, given []kafka.Assigned) (kaf
 			return info, err
 		}
 	}
+}
+
+// prepareEntities makes the internal topic: its partitions are tasks as those of the
+// sources are.
+func (r *Runtime) prepareEntities(ctx context.Context, info kafka.ChangelogInfo) error {
+	n, err := r.config.Entity.Partitions(ctx, info.Partitions)
+	if err == nil && n != info.Partitions {
+		return &cdc.StopError{What: fmt.Sprintf("the internal topic has %d partitions, and that of the state %d", n, info.Partitions), Pos: r.config.Entity.Topic,
+			Next: "entities have moved to other partitions; build the pipeline anew under another name"}
+	}
+	r.entityPartitions.Store(n)
+	return err
 }
 
 // evenly is an error when topics that share state differ in their partitions: rows of
@@ -158,6 +177,11 @@ func (m *member) own(a kafka.Assigned, start int64, info kafka.ChangelogInfo) *o
 	o := r.owner(a.TopicPartition, claimed{start: start}, func() {})
 	o.source, o.of, o.topicID, o.first = m.session, a.Of, a.TopicID, a.Committed < 0
 	o.decoder = newDecoder(r.config.Schemas, r.shapes, true)
+	if e := r.config.Entity; e != nil {
+		if o.entities = e.Topic; a.Topic == e.Topic {
+			o.decoder.entities, o.space = e.Topic, entitySpace
+		}
+	}
 	o.line, o.expect, o.moved = nil, start, time.Now()
 	o.blamed = map[int64]*sinks.RecordError{}
 	o.member, o.wake = m, m.poke
@@ -179,7 +203,11 @@ func (m *member) task(o *owner) *task {
 	if replica == nil {
 		replica = state.NewReplica()
 	}
-	return &task{number: o.tp.Partition, replica: replica, line: newLine(m.runtime.config.Steps, nil, &o.decoder.arena)}
+	t := &task{number: o.tp.Partition, replica: replica, line: newLine(m.runtime.config.Steps, nil, &o.decoder.arena)}
+	if e := m.runtime.config.Entity; e != nil {
+		t.line.entity, t.line.handAt, t.line.concerns = e.Key(), e.At, e.Concerns
+	}
+	return t
 }
 
 // Revoke gives partitions back. The session aborts what is under way for them.

@@ -86,7 +86,9 @@ func (m *member) restoring(ctx context.Context, t *task, info kafka.ChangelogInf
 		}
 	}
 	t.ready.Store(true)
-	m.poke() // offsets to be stored, and commands, do not wait for the poll under way
+	if r.orders.some() {
+		m.poke() // commands do not wait for the poll under way
+	}
 }
 
 // ownersOf are the owners of a task's partitions.

@@ -161,6 +161,12 @@ func (m *member) encode(ctx context.Context, rd *round, p *part) (*item, error) 
 		if c.Floor != nil {
 			continue // it has become a delete of each of its rows
 		}
+		if it.extra.handed != nil {
+			for j := range it.extra.handed {
+				rd.add(it.extra.handed[j].record(it, p.owner.entities, m.runtime.entityPartitions.Load()), source{p, it.message})
+			}
+			continue
+		}
 		var err error
 		m.records, err = m.outputs.Append(ctx, m.records[:0], c, &in)
 		var fault *sinks.RecordError

@@ -39,6 +39,12 @@ type line struct {
 
 	generation int64 // of the pipeline
 
+	// Of a pipeline of two stages: entity says of which entity a row is, and handAt
+	// which step gathers.
+	entity   func(*Change) (string, error)
+	handAt   int
+	concerns func(*Change) bool
+
 	// Of the record under way.
 	ctx    context.Context // Emit has none of its own
 	item   *item
@@ -67,6 +73,10 @@ type extra struct {
 	source SourceInfo
 	more   []*sinks.Change // beyond item.change
 	step   string          // that the fault came from
+	// Of two stages: handed is what the first gives, entity what the second has.
+	handed  []handed
+	entity  string
+	retract bool
 }
 
 // newLine makes the steps of one partition; nil for a pipeline without any.
@@ -151,7 +161,7 @@ func (l *line) record(it *item) error {
 	if l.overlay != nil {
 		l.overlay.Rollback(mark)
 	}
-	it.extra.more, it.extra.step = nil, l.steps[l.blame].name
+	it.extra.more, it.extra.handed, it.extra.step = nil, nil, l.steps[l.blame].name
 	var again *retryError
 	if errors.As(l.err, &again) || l.ctx.Err() != nil {
 		return l.err
@@ -224,7 +234,11 @@ func (l *line) guard() {
 			l.err = &panicError{l.err, string(debug.Stack())}
 		}
 	}()
-	_ = l.process(0, &l.change) // l.err has it
+	first := 0
+	if l.item.extra.retract {
+		first = l.handAt // of the row nothing but its key is known
+	}
+	_ = l.process(first, &l.change) // l.err has it
 }
 
 // process hands a change to step i, or to the sink behind the last.
@@ -233,9 +247,13 @@ func (l *line) process(i int, c *Change) error {
 		return l.err
 	}
 	err, blame := error(nil), i-1
-	if i == len(l.steps) {
+	switch {
+	case i == len(l.steps):
 		err = l.output(c)
-	} else {
+	case l.entity != nil && i == l.handAt && l.item.extra.entity == "" && l.concerns(c):
+		blame = i
+		err = l.hand(c)
+	default:
 		l.at, blame = i, i
 		err = l.steps[i].step.Process(l.ctx, c, l.steps[i].state, l.steps[i].emit)
 		l.at = i - 1

@@ -46,18 +46,20 @@ type owner struct {
 	backlog    bool           // the outbox has dead letters
 
 	// The following belong to a session's worker (inlog.go).
-	task    *task
-	of      int32 // partitions of the topic
-	topicID string
-	gated   [3]int // the last batch's, by verdict of the gate by row
-	tries   attempts
-	wait    backoff
-	retryAt time.Time                    // paused until then; zero: not
-	first   bool                         // the group has no offset of it yet
-	moved   time.Time                    // since when next is ahead of expect
-	blamed  map[int64]*sinks.RecordError // what is known to be wrong with messages that come again
-	member  *member                      // nil in the protocol in the sink
-	obeys   obedience
+	task     *task
+	of       int32 // partitions of the topic
+	topicID  string
+	gated    [3]int // the last batch's, by verdict of the gate by row
+	tries    attempts
+	wait     backoff
+	retryAt  time.Time                    // paused until then; zero: not
+	first    bool                         // the group has no offset of it yet
+	moved    time.Time                    // since when next is ahead of expect
+	blamed   map[int64]*sinks.RecordError // what is known to be wrong with messages that come again
+	space    string                       // of the gate
+	entities string                       // the internal topic
+	member   *member                      // nil in the protocol in the sink
+	obeys    obedience
 
 	cancel  context.CancelFunc // of run
 	leave   sync.Once          // closes leaving

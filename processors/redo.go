@@ -40,7 +40,7 @@ func (o *owner) passState(ctx context.Context, list []*redo, messages []kafka.Me
 		l.ctx, l.arena, l.generation = ctx, &o.decoder.arena, o.generation
 		l.over(o.redone)
 	}
-	gate := &rowGate{overlay: o.redone, store: o.task.replica.Memory, generation: o.generation, late: o.config.Late, now: time.Now().Truncate(time.Second)}
+	gate := &rowGate{overlay: o.redone, store: o.task.replica.Memory, space: o.space, generation: o.generation, late: o.config.Late, now: time.Now().Truncate(time.Second)}
 	for i, r := range list {
 		mark := o.redone.Mark()
 		if err := o.redo(ctx, gate, r, &items[i]); err != nil {
@@ -62,7 +62,7 @@ func (o *owner) redo(ctx context.Context, gate *rowGate, r *redo, it *item) erro
 	case it.fault != nil:
 		r.verdict, r.reason = VerdictFailed, it.fault.Error()
 		return nil
-	case r.message.Value == nil && r.letter.Op == cdc.OpDelete.String():
+	case it.change == nil && r.message.Value == nil && r.letter.Op == cdc.OpDelete.String():
 		r.verdict, r.reason = VerdictFailed, "it is the deletion of one row by a change of its whole table, and no record of its own; resolve it, and delete the row at the source or in the outputs"
 		return nil
 	case it.change == nil:

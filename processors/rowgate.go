@@ -31,6 +31,7 @@ import (
 type rowGate struct {
 	overlay    *state.Overlay
 	store      *state.Memory
+	space      string // before the names of tables: of a second stage
 	generation int64
 	until      *state.Place // rows keep what they have from there on; nil: a generation has no end
 	late       LatePolicy
@@ -62,7 +63,7 @@ const (
 
 func (g *rowGate) tableName(o *sinks.Origin) string {
 	if g.origin != o {
-		g.origin, g.name = o, tableName(o)
+		g.origin, g.name = o, g.space+tableName(o)
 	}
 	return g.name
 }

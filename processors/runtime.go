@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tailrace/tailrace/kafka"
@@ -42,6 +43,8 @@ type Runtime struct {
 	interrupt func()     // ends the poll that waits
 
 	tasks map[int32]*task // of the protocol in the sink
+
+	entityPartitions atomic.Int32 // of the internal topic
 }
 
 // New makes a Runtime and registers its metrics.
@@ -163,6 +166,9 @@ func (r *Runtime) lookForTopics(ctx context.Context, source Source) {
 		return
 	}
 	r.noteLog(nil)
+	if e := r.config.Entity; e != nil { // it is made when partitions are given
+		missing = slices.DeleteFunc(missing, func(topic string) bool { return topic == e.Topic })
+	}
 	r.mu.Lock()
 	was := r.waiting
 	r.waiting = missing

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -38,6 +39,15 @@ func (s *settings) runInLog(ctx context.Context, c processors.Config, reg *prome
 	}
 	defer control.Close()
 	c.Control = control
+	if e := c.Entity; e != nil {
+		e.Topic = kafka.EntityTopic(s.Name)
+		internal, err := kafka.NewOutputs(connection, kafka.OutputsConfig{Create: true, Replication: sink.Topics.ReplicationFactor})
+		if err != nil {
+			return err
+		}
+		defer internal.Close()
+		e.Partitions = func(ctx context.Context, like int32) (int32, error) { return internal.Partitions(ctx, e.Topic, like) }
+	}
 	instance := s.sessionInstance()
 	c.InLog = &processors.LogConfig{
 		Sessions: sink.Sessions, Changelog: changelog, Letters: letters,
@@ -48,6 +58,9 @@ func (s *settings) runInLog(ctx context.Context, c processors.Config, reg *prome
 				TransactionalID: s.Name + "." + instance + "." + strconv.Itoa(n),
 			}
 			session.Tasks = true
+			if e := c.Entity; e != nil {
+				session.Topics = append(slices.Clone(session.Topics), e.Topic)
+			}
 			session.FetchBytes = max(1<<20, session.FetchBytes/sink.Sessions)
 			if session.InstanceID != "" {
 				session.InstanceID += "." + strconv.Itoa(n)

@@ -42,14 +42,18 @@ look at is stopped, the others go on, and /readyz says why.`,
 			if err != nil {
 				return ops.Usage(err)
 			}
-			return runPipeline(cmd.Context(), s, file, steps.Build(made), log)
+			entity, err := steps.Entities(made)
+			if err != nil {
+				return ops.Usage(err)
+			}
+			return runPipeline(cmd.Context(), s, file, steps.Build(made), entity, log)
 		},
 	}
 }
 
 // runPipeline wires one pipeline: configuration to parts, parts to the runtime,
 // and the page for operators beside it.
-func runPipeline(ctx context.Context, s *settings, file *config.File, made []processors.StepConfig, log *slog.Logger) error {
+func runPipeline(ctx context.Context, s *settings, file *config.File, made []processors.StepConfig, entity *processors.EntityConfig, log *slog.Logger) error {
 	reg := ops.NewRegistry("processor")
 	connection, err := s.kafkaConfig()
 	if err != nil {
@@ -66,7 +70,7 @@ func runPipeline(ctx context.Context, s *settings, file *config.File, made []pro
 	defer letters.Close()
 	c := s.runtimeConfig(file, log)
 	c.Letters, c.Schemas, c.Registry, c.Steps = letters, known, reg, made
-	c.Stateful = stateful(made)
+	c.Stateful, c.Entity = stateful(made), entity
 	if s.Sink.Kafka != nil {
 		return s.runInLog(ctx, c, reg, connection, known, letters)
 	}

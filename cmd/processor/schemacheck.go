@@ -124,7 +124,7 @@ func (k *schemaCheck) check(shape *sinks.Shape, table, topic string) {
 			continue
 		}
 		k.concerned[i] = true
-		out, faults := c.Step.Check(shape)
+		out, faults := c.Check(table, shape)
 		for _, f := range faults {
 			k.add(i, f, topic)
 		}

@@ -142,3 +142,34 @@ func TestStateOfASinkWithoutPositions(t *testing.T) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }
+
+// Rows are gathered by a value that is not their key, through the internal topic.
+func TestLatestByAnotherKey(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	steps := "steps: [{latest: {table: public.totals, key: row.total}}]\n"
+	if code, out, errs := runToEndWith(t, "SINK="+s.database, "lint", "-c", s.write("wrong.yaml", s.configuration(steps))); code != 4 || !strings.Contains(out, "steps[0].latest.key: needs sink.kafka") {
+		t.Errorf("lint with another sink: exit %d\n%s%s", code, out, errs)
+	}
+	file := s.write("key.yaml", s.into("{kafka: {}}")+steps)
+	s.publish(1, "1", "5.00")
+	s.publish(2, "2", "5.00")
+	if code, out, errs := runToEnd(t, "lint", "-c", file); code != 0 {
+		t.Errorf("lint: exit %d\n%s%s", code, out, errs)
+	}
+	s.start(file)
+	document := func(key string) string {
+		for _, p := range s.pieces(0, file, "list") {
+			if p.Kind == kindEntity && p.Step == "steps[0].latest" && p.Key == key {
+				return string(p.Value)
+			}
+		}
+		return ""
+	}
+	both, one := `{"public.orders":[{"id":1,"total":5.00},{"id":2,"total":5.00}]}`, `{"public.orders":[{"id":1,"total":5.00}]}`
+	until(t, "both rows in one document", func() bool { return document("5.00") == both })
+	s.publish(3, "2", "7.00")
+	until(t, "a document each", func() bool {
+		return document("5.00") == one && document("7.00") == `{"public.orders":[{"id":2,"total":7.00}]}`
+	})
+}

@@ -71,6 +71,12 @@ func (l *stepList) build() ([]steps.Config, error) {
 		}
 		out[i] = steps.Config{Name: l.path(i), Tables: s.Tables, Step: made}
 	}
+	if len(problems) == 0 {
+		if _, err := steps.Entities(out); err != nil {
+			line, column := l.file.Locate("steps", 0)
+			problems = append(problems, config.Problem{File: l.name, Line: line, Column: column, Path: "steps", Message: err.Error()})
+		}
+	}
 	if len(problems) > 0 {
 		return nil, problems
 	}
@@ -97,7 +103,7 @@ func (s *stepSettings) definition() (steps.Definition, error) {
 		return steps.NewFlatten(steps.FlattenConfig{Deletes: f.Deletes, AddFields: f.AddFields, Prefix: f.Prefix})
 	}
 	if s.Latest != nil {
-		return steps.NewLatest(steps.LatestConfig{Table: s.Latest.Table})
+		return steps.NewLatest(steps.LatestConfig{Table: s.Latest.Table, Key: s.Latest.Key, Keys: s.Latest.Keys})
 	}
 	return nil, errors.New("an empty step")
 }

@@ -9,7 +9,7 @@ type stepSettings struct {
 	Mask    *maskSettings    `yaml:"mask" doc:"Hides values."`
 	Route   *routeSettings   `yaml:"route" doc:"Sends changes to other tables or topics."`
 	Flatten *flattenSettings `yaml:"flatten" doc:"Adds columns about the change, and decides about deletes, as Debezium's ExtractNewRecordState does."`
-	Latest  *latestSettings  `yaml:"latest" doc:"Makes one row of all rows with one record key: the key, and a document of them."`
+	Latest  *latestSettings  `yaml:"latest" doc:"Makes one row of all rows with one record key, or one value of an expression: the key, and a document of them."`
 	Tables  []string         `yaml:"tables" example:"[public.orders]" doc:"Tables of the source, as schema.table with *, that the step is about; changes of others pass it by. None: all."`
 }
 
@@ -54,5 +54,7 @@ type flattenSettings struct {
 }
 
 type latestSettings struct {
-	Table string `yaml:"table" required:"true" example:"public.customer_documents" doc:"Target of the documents, as schema.table. Its columns are key and document."`
+	Table string            `yaml:"table" required:"true" example:"public.customer_documents" doc:"Target of the documents, as schema.table. Its columns are key and document."`
+	Key   string            `yaml:"key" default:"" example:"row.customer_id" doc:"Expression for the key by which rows are gathered, of the row and its source; a row for which it is null is of no document. The record key if empty. Needs sink.kafka: rows go through the topic tailrace.<name>.entity to the owner of their key."`
+	Keys  map[string]string `yaml:"keys" key:"table" example:"{public.orders: row.customer_id}" doc:"Expressions of single tables, by schema.table, instead of key."`
 }

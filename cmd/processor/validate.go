@@ -34,6 +34,20 @@ func (s *settings) Validate(report config.Report) {
 			report("steps["+strconv.Itoa(i)+"].route.topic", "has no effect: the sink has no topics, and sink.postgres.table does not use {topic}")
 		}
 	}
+	for i, step := range s.Steps {
+		if l := step.Latest; l != nil && (l.Key != "" || len(l.Keys) > 0) {
+			path := "steps[" + strconv.Itoa(i) + "].latest.key"
+			if l.Key == "" {
+				path += "s"
+			}
+			if s.Sink.Kafka == nil {
+				report(path, "needs sink.kafka: rows are handed to the owner of their key through a topic, in the same transaction; a second pipeline takes the documents from there into sink.%s", s.Sink.kind())
+			}
+			if s.Source.TopicsPattern != "" {
+				report(path, "needs source.topics: a pattern does not mean the pipeline's internal topic")
+			}
+		}
+	}
 	if s.Errors.Retry.Initial > s.Errors.Retry.Max {
 		report("errors.retry.initial", "want at most errors.retry.max, which is %s", s.Errors.Retry.Max)
 	}

@@ -22,8 +22,10 @@ import (
 //	document  {"schema.table": [{column: value, …}, …], …}, tables by name, rows by key
 //
 // The entity is what rows with one record key are, so all of its rows come through
-// partitions with one number, which are one task. The step keeps each row's part with
-// the row's position; the gate by row stands before it, so that no part comes twice.
+// partitions with one number, which are one task. With an expression for the key, rows are
+// handed to the entity's owner before (processors.EntityConfig), or there is one owner of
+// all. The step keeps each row's part with the row's position; the gate by row stands
+// before it, so that no part comes twice.
 //
 // What can go wrong:
 //
@@ -37,13 +39,17 @@ import (
 //     document is newer than the deletion.
 type Latest struct {
 	config LatestConfig
+	key    *Expression            // of tables that have none of their own; nil: the record key
+	keys   map[string]*Expression // by schema.table
 	schema string
 	table  string
 }
 
 // LatestConfig is what a Latest needs.
 type LatestConfig struct {
-	Table string // the target: schema.table
+	Table string            // the target: schema.table
+	Key   string            // expression for the entity's key, of the row; "" is the record key
+	Keys  map[string]string // expressions of single tables, by schema.table
 }
 
 // latestShape is the documents' columns.
@@ -55,7 +61,25 @@ func NewLatest(c LatestConfig) (*Latest, error) {
 	if !ok || schema == "" || table == "" || strings.Contains(table, ".") {
 		return nil, Faults{{Path: "table", Offset: -1, Message: fmt.Sprintf("want schema.table, found %q", c.Table)}}
 	}
-	return &Latest{config: c, schema: schema, table: table}, nil
+	l := &Latest{config: c, schema: schema, table: table, keys: map[string]*Expression{}}
+	var faults Faults
+	parse := func(path, text string) *Expression {
+		e, err := Parse(text)
+		if err != nil {
+			faults = append(faults, faulty(path, err)...)
+		}
+		return e
+	}
+	if c.Key != "" {
+		l.key = parse("key", c.Key)
+	}
+	for _, table := range slices.Sorted(maps.Keys(c.Keys)) {
+		l.keys[table] = parse("keys."+table, c.Keys[table])
+		if schema, name, ok := strings.Cut(table, "."); !ok || schema == "" || name == "" {
+			faults = append(faults, Fault{Path: "keys." + table, Offset: -1, Message: "want schema.table"})
+		}
+	}
+	return l, faults.orNil()
 }
 
 // Check implements Definition.
@@ -66,16 +90,30 @@ func (l *Latest) Check(in *sinks.Shape) (*sinks.Shape, Faults) {
 	return latestShape, nil
 }
 
+// CheckTable is Check for rows of one table.
+func (l *Latest) CheckTable(table string, in *sinks.Shape) (*sinks.Shape, Faults) {
+	out, faults := l.Check(in)
+	e, path := l.keyOf(table)
+	if faults != nil || e == nil {
+		return out, faults
+	}
+	if _, err := keyingOf(e, path)(in); err != nil {
+		return nil, faulty(path, err)
+	}
+	return out, nil
+}
+
 // Stateful tells that the step keeps state.
 func (l *Latest) Stateful() bool { return true }
 
 // New implements Definition.
 func (l *Latest) New() processors.Step {
-	return &latest{of: l, targets: map[*sinks.Origin]*sinks.Origin{}}
+	return &latest{of: l, find: l.finder(), targets: map[*sinks.Origin]*sinks.Origin{}}
 }
 
 type latest struct {
 	of      *Latest
+	find    func(*processors.Change) (string, error) // the key by expression; nil: the record key
 	targets map[*sinks.Origin]*sinks.Origin
 }
 
@@ -88,7 +126,17 @@ func (l *latest) Process(ctx context.Context, c *processors.Change, s processors
 	if len(row.Columns.Key) == 0 {
 		return fmt.Errorf("table %s has no key, so its rows are of no entity", c.Source.Origin)
 	}
-	key := entityKey(row)
+	switch {
+	case c.Entity() != "":
+		return l.gather(ctx, c, c.Entity(), s, emit)
+	case l.find != nil:
+		return l.move(ctx, c, s, emit)
+	}
+	return l.gather(ctx, c, entityKey(row), s, emit)
+}
+
+// gather makes the change a part of an entity, or takes the row's away.
+func (l *latest) gather(ctx context.Context, c *processors.Change, key string, s processors.State, emit processors.Emit) error {
 	entity, had, err := l.entity(ctx, key, s)
 	if err != nil {
 		return err

@@ -47,6 +47,16 @@ func Build(list []Config) []processors.StepConfig {
 	return out
 }
 
+// Check is what the step's Check says of rows of a table.
+func (c *Config) Check(table string, in *sinks.Shape) (*sinks.Shape, Faults) {
+	if s, ok := c.Step.(interface {
+		CheckTable(table string, in *sinks.Shape) (*sinks.Shape, Faults)
+	}); ok {
+		return s.CheckTable(table, in)
+	}
+	return c.Step.Check(in)
+}
+
 // Concerns tells whether a step is about a table, named schema.table.
 func (c *Config) Concerns(table string) bool { return len(c.Tables) == 0 || concerns(c.Tables, table) }
 
