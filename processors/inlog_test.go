@@ -351,3 +351,20 @@ func TestLogSessionsShareThePartitions(t *testing.T) {
 	}
 	w.wantSaid(outTopic, want...)
 }
+
+// limits.rate holds from topics to topics, too, over all members of the process.
+func TestLogRateIsBounded(t *testing.T) {
+	t.Parallel()
+	w := newLogWorld(t, 2)
+	var records []record
+	for n := range 60 {
+		records = append(records, in(int32(n%2), w.put(n+1, n, "x", "y", n)))
+	}
+	w.publish(records...)
+	began := time.Now()
+	p := w.startLog(func(s *logSetup) { s.config.Rate, s.config.Parallel, s.inlog.Sessions = 40, 1, 2 })
+	p.wantCounters(map[string]int{"applied": 60})
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("60 records at 40 a second took %s", took)
+	}
+}

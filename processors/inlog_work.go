@@ -29,11 +29,36 @@ func (m *member) work(ctx context.Context) error {
 			return err
 		}
 		m.resume()
-		if err := m.round(ctx, fetched); err != nil {
+		if err := m.admitted(ctx, fetched); err != nil {
+			return err
+		}
+		err = m.round(ctx, fetched)
+		<-m.runtime.slots
+		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// admitted waits until the limits of the process let a round begin, and takes one of its
+// slots.
+func (m *member) admitted(ctx context.Context, fetched []kafka.Fetched) error {
+	n := 0
+	for i := range fetched {
+		n += len(fetched[i].Messages)
+	}
+	if wait := m.runtime.limiter.reserve(n); wait > 0 {
+		if err := sleep(ctx, wait); err != nil {
+			return err
+		}
+	}
+	select {
+	case m.runtime.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // fewMessages is how many messages a round has at least room for, and a careful one at
@@ -43,9 +68,9 @@ const fewMessages = 100
 // limit is how many messages a round has at most.
 func (m *member) limit() int {
 	if m.careful {
-		return fewMessages
+		return m.runtime.limiter.rows(fewMessages)
 	}
-	return m.size
+	return m.runtime.limiter.rows(m.size)
 }
 
 // patience is how long a poll may wait: until a partition is to be tried again, or
