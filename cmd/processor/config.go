@@ -60,7 +60,7 @@ type postgresSink struct {
 	PasswordFile string `yaml:"password_file" default:"" doc:"File that holds the password; read before every connect."`
 	Table        string `yaml:"table" default:"{schema}.{table}" doc:"Name of the target table: {db} {name} {schema} {table} come from the record's source, {topic} from Kafka. Names are kept as they are."`
 	Schema       string `yaml:"schema" default:"add" enum:"none|validate|add" doc:"What may be done to target tables: take them as they are, refuse columns that would change values, or also create tables and add columns."`
-	StateSchema  string `yaml:"state_schema" default:"tailrace" doc:"Schema of the sink's own tables: offsets, tombstones, versions, parked, dead_letters."`
+	StateSchema  string `yaml:"state_schema" default:"tailrace" doc:"Schema of the sink's own tables: offsets, tombstones, expired, versions, floors, sweeps, parked, dead_letters, state."`
 }
 
 type kafkaSink struct {
@@ -82,7 +82,7 @@ type outputTopics struct {
 type stateSettings struct {
 	Store     string        `yaml:"store" default:"memory" enum:"memory|pebble" doc:"Where steps keep their state."`
 	Dir       string        `yaml:"dir" default:"" doc:"Folder of the store pebble."`
-	Late      string        `yaml:"late" default:"dead_letter" enum:"dead_letter|drop" doc:"What becomes of a change of an unknown row that is as old as rows whose position is not kept any more: it may have been deleted. drop counts it as stale. For sink.kafka; other sinks keep positions themselves."`
+	Late      string        `yaml:"late" default:"dead_letter" enum:"dead_letter|drop" doc:"What becomes of a change of an unknown row that is as old as rows whose position is not kept any more: it may have been deleted. drop counts it as stale. For sink.kafka and sink.postgres; the others keep no positions."`
 	Retention time.Duration `yaml:"retention" default:"168h" min:"1m" doc:"How long a deleted row's position is kept, so that a late change cannot bring the row back."`
 }
 

@@ -50,6 +50,7 @@ func (s *settings) postgresConfig() postgres.Config {
 	c := postgres.DefaultConfig()
 	c.URL, c.PasswordFile, c.Table, c.StateSchema = p.URL, p.PasswordFile, p.Table, p.StateSchema
 	c.Schema, c.Connections, c.Pipeline, c.Retention = postgres.SchemaMode(p.Schema), s.Limits.Parallel, s.Name, s.State.Retention
+	c.DropLate = s.State.Late == "drop"
 	return c
 }
 

@@ -27,6 +27,9 @@ type Config struct {
 	Pipeline string
 	// Retention is how long a deleted row's position is kept.
 	Retention time.Duration
+	// DropLate drops a change of a row that is not known and is as old as rows whose
+	// positions were given up after Retention, as stale; else it is a record error.
+	DropLate bool
 	// LockTimeout ends the wait for a lock; the batch is then tried again.
 	LockTimeout time.Duration
 	// IdleTimeout is when the server ends a transaction whose owner is silent,

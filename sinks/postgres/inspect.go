@@ -36,7 +36,7 @@ func (s *Sink) Inspect(ctx context.Context, p sinks.Partition, changes []*sinks.
 			continue
 		}
 		g := &group{kind: op.kind, table: tab, ops: []*operation{op}, columns: c.Shape.Key}
-		answers, err := t.send(ctx, []*query{g.lookup(t.scope)})
+		answers, err := t.send(ctx, []*query{g.look(t.scope, op.kind != appendRow)})
 		if err != nil {
 			return fail(err)
 		}

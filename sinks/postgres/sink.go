@@ -95,8 +95,9 @@ const (
 	purgeRows  = 5000
 )
 
-// purge removes some expired tombstones, now and then. Rows that another
-// transaction holds are left for the next time; a failure is of no consequence.
+// purge removes some expired tombstones, now and then, and raises the floor in their
+// place, in one statement: every other statement sees the one or the other. Rows that
+// another transaction holds are left for the next time; a failure is of no consequence.
 func (s *Sink) purge(ctx context.Context, conn *pgx.Conn) {
 	now, last := time.Now().Unix(), s.purged.Load()
 	if now-last < int64(purgeEvery/time.Second) || !s.purged.CompareAndSwap(last, now) {
@@ -111,8 +112,13 @@ func (s *Sink) purge(ctx context.Context, conn *pgx.Conn) {
 }
 
 func (s *Sink) expire(ctx context.Context, conn *pgx.Conn) (int64, error) {
-	tag, err := conn.Exec(ctx, `DELETE FROM `+s.state+`.tombstones d USING (SELECT pipeline, target, key FROM `+s.state+`.tombstones
+	var removed int64
+	err := conn.QueryRow(ctx, `WITH d AS (DELETE FROM `+s.state+`.tombstones d USING (SELECT pipeline, target, key FROM `+s.state+`.tombstones
 		WHERE pipeline = $1 AND expires < now() ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED) e
-		WHERE d.pipeline = e.pipeline AND d.target = e.target AND d.key = e.key`, s.cfg.Pipeline, purgeRows)
-	return tag.RowsAffected(), err
+		WHERE d.pipeline = e.pipeline AND d.target = e.target AND d.key = e.key RETURNING d.target, d.partition, d.generation, d.pos),
+		x AS (INSERT INTO `+s.state+`.expired AS x (pipeline, target, partition, generation, pos)
+		SELECT DISTINCT ON (target, partition) $1, target, partition, generation, pos FROM d ORDER BY target, partition, generation DESC, pos COLLATE "C" DESC
+		ON CONFLICT (pipeline, target, partition) DO UPDATE SET generation = EXCLUDED.generation, pos = EXCLUDED.pos WHERE (x.generation, x.pos) < (EXCLUDED.generation, EXCLUDED.pos))
+		SELECT count(*) FROM d`, s.cfg.Pipeline, purgeRows).Scan(&removed)
+	return removed, err
 }

@@ -17,7 +17,10 @@ import (
 // offsets.next_offset is -1 until the first batch; topic_id tells a topic from
 // a later one of the same name; generation and note are those of the last batch. parked.key is sinks.ParkKey of the record key.
 // floors has the position up to which a target has no rows of the pipeline any
-// more; sweeps, the sweeps that have come so far, by partition. state is what steps
+// more; sweeps, the sweeps that have come so far, by partition. tombstones.partition is
+// that of the delete; expired has the highest position of its tombstones that were
+// removed: of rows at or below it that are not known, it is not known any more whether
+// they were deleted. state is what steps
 // remember, by the number of the partition; its id is the key, or the digest of a long
 // one.
 const stateTables = `
@@ -31,7 +34,12 @@ CREATE TABLE IF NOT EXISTS {s}.tombstones (
 	pipeline text NOT NULL, target text NOT NULL, key text COLLATE "C" NOT NULL,
 	generation bigint NOT NULL, pos text COLLATE "C" NOT NULL, expires timestamptz NOT NULL,
 	PRIMARY KEY (pipeline, target, key));
+ALTER TABLE {s}.tombstones ADD COLUMN IF NOT EXISTS partition integer NOT NULL DEFAULT -1;
 CREATE INDEX IF NOT EXISTS tombstones_expires ON {s}.tombstones (expires);
+CREATE TABLE IF NOT EXISTS {s}.expired (
+	pipeline text NOT NULL, target text NOT NULL, partition integer NOT NULL,
+	generation bigint NOT NULL, pos text COLLATE "C" NOT NULL,
+	PRIMARY KEY (pipeline, target, partition));
 CREATE TABLE IF NOT EXISTS {s}.versions (
 	target text NOT NULL, key text COLLATE "C" NOT NULL,
 	generation bigint NOT NULL, pos text COLLATE "C" NOT NULL,
@@ -60,7 +68,7 @@ CREATE TABLE IF NOT EXISTS {s}.state (
 `
 
 // stateNames are the tables of stateTables.
-var stateNames = []string{"offsets", "tombstones", "versions", "dead_letters", "parked", "floors", "sweeps", "state"}
+var stateNames = []string{"offsets", "tombstones", "versions", "dead_letters", "parked", "floors", "sweeps", "state", "expired"}
 
 // prepare makes the state schema and its tables, once per process. An existing
 // set is left alone, so that no right to create is needed.

@@ -166,6 +166,16 @@ func (b *builder) buried() string {
 		"::text AND d.key = i.key AND (d.generation, d.pos) >= (" + b.gen() + `::bigint, i.pos COLLATE "C"))`
 }
 
+// known holds for input rows that are above what has expired, or that are there.
+func (b *builder) known() string {
+	return "(NOT EXISTS (SELECT FROM (" + b.expired() + `) x WHERE (x.generation, x.pos) >= (` + b.gen() + `::bigint, i.pos COLLATE "C")) OR EXISTS (SELECT FROM ` + b.table.name + " AS t WHERE " + b.match() + "))"
+}
+
+// expired is the floor of the tombstones that were removed: no row, or a few.
+func (b *builder) expired() string {
+	return "SELECT generation, pos FROM " + b.state + ".expired WHERE pipeline = " + b.pipe() + "::text AND target = " + b.targetName() + "::text AND partition IN (-1, " + strconv.Itoa(int(b.partition)) + ")"
+}
+
 // older holds for rows of alias whose version is below the input's. A row that
 // was put there by somebody else has none, and counts as older.
 func (b *builder) older(alias string) string {
@@ -181,7 +191,7 @@ func (b *builder) upsertInRow() *query {
 	if b.kind == appendRow {
 		sql += " ON CONFLICT (" + posColumn + ") DO NOTHING"
 	} else {
-		sql += " WHERE NOT " + b.buried() + " ON CONFLICT (" + b.conflict() + ") DO UPDATE SET " + strings.Join(sets, ", ") + " WHERE t." + posColumn + " IS NULL OR t." + genColumn +
+		sql += " WHERE NOT " + b.buried() + " AND " + b.known() + " ON CONFLICT (" + b.conflict() + ") DO UPDATE SET " + strings.Join(sets, ", ") + " WHERE t." + posColumn + " IS NULL OR t." + genColumn +
 			" IS NULL OR (t." + genColumn + ", t." + posColumn + ` COLLATE "C") < (EXCLUDED.` + genColumn + ", EXCLUDED." + posColumn + ` COLLATE "C")`
 	}
 	return b.query(sql+" RETURNING t."+posColumn, false)
@@ -200,7 +210,11 @@ func (b *builder) versioned(cond string) string {
 
 func (b *builder) upsertBeside() *query {
 	names, values, sets := b.lists(excluded)
-	sql := "WITH " + b.above() + ", " + b.versioned("NOT "+b.buried()) + ", w AS (INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ") OVERRIDING SYSTEM VALUE SELECT " +
+	taken := "NOT " + b.buried()
+	if b.kind != appendRow {
+		taken += " AND " + b.known()
+	}
+	sql := "WITH " + b.above() + ", " + b.versioned(taken) + ", w AS (INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ") OVERRIDING SYSTEM VALUE SELECT " +
 		strings.Join(values, ", ") + " FROM i WHERE i.key IN (SELECT key FROM v)"
 	switch {
 	case b.kind == appendRow:
@@ -230,9 +244,9 @@ func (b *builder) patchBeside() *query {
 
 // bury writes the tombstone of each input row that meets cond.
 func (b *builder) bury(cond string) string {
-	return "INSERT INTO " + b.state + ".tombstones AS d (pipeline, target, key, generation, pos, expires) SELECT " + b.pipe() + "::text, " + b.targetName() + "::text, i.key, " + b.gen() +
-		"::bigint, i.pos, " + b.expiry() + "::timestamptz FROM i WHERE " + cond +
-		" ON CONFLICT (pipeline, target, key) DO UPDATE SET generation = EXCLUDED.generation, pos = EXCLUDED.pos, expires = EXCLUDED.expires" +
+	return "INSERT INTO " + b.state + ".tombstones AS d (pipeline, target, key, generation, pos, expires, partition) SELECT " + b.pipe() + "::text, " + b.targetName() + "::text, i.key, " + b.gen() +
+		"::bigint, i.pos, " + b.expiry() + "::timestamptz, " + strconv.Itoa(int(b.partition)) + " FROM i WHERE " + cond +
+		" ON CONFLICT (pipeline, target, key) DO UPDATE SET generation = EXCLUDED.generation, pos = EXCLUDED.pos, expires = EXCLUDED.expires, partition = EXCLUDED.partition" +
 		" WHERE (d.generation, d.pos) < (EXCLUDED.generation, EXCLUDED.pos) RETURNING d.pos"
 }
 

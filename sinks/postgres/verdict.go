@@ -48,6 +48,12 @@ func (t *transaction) account(ctx context.Context, g *group, a answer, outcomes 
 			t.refusals = append(t.refusals, sinks.Refusal{Index: first, Err: missingBase(t.batch.Changes[first])})
 			continue
 		}
+		if g.kind == upsert && !exists && (row[2] == nil || version(generation, pos) < version(t.generationText(), op.posTxt)) {
+			if first := op.members[0]; !t.sink.cfg.DropLate {
+				t.refusals = append(t.refusals, sinks.Refusal{Index: first, Err: tooLate(t.batch.Changes[first])})
+				continue
+			}
+		}
 		if g.kind == appendRow && exists {
 			outcomes[op.members[0]] = sinks.Duplicate
 			continue
@@ -62,6 +68,15 @@ func (t *transaction) account(ctx context.Context, g *group, a answer, outcomes 
 	return nil
 }
 
+// tooLate says that nobody knows whether the row was deleted.
+func tooLate(c *sinks.Change) *sinks.RecordError {
+	return &sinks.RecordError{
+		Class:  sinks.ClassUnknown,
+		Reason: "the row of " + c.Origin.String() + " at " + c.Pos + " is not in the target table, and may have been deleted: positions of deleted rows that are as old are not kept any more",
+		Next:   "raise state.retention, or set state.late to drop; processor dlq replay --force applies it",
+	}
+}
+
 func (t *transaction) generationText() []byte { return strconv.AppendInt(nil, t.generation, 10) }
 
 // version is a text whose order is that of (generation, position).
@@ -72,7 +87,11 @@ func version(generation []byte, pos string) string {
 // lookup reads what stands in the way of each operation: number, whether the
 // row is there, and the greatest version known of it, its tombstone's and its
 // table's floor included.
-func (g *group) lookup(s scope) *query {
+func (g *group) lookup(s scope) *query { return g.look(s, false) }
+
+// look is lookup; late takes the floor of what has expired as the version of a row that
+// is not there.
+func (g *group) look(s scope, late bool) *query {
 	b := &builder{group: g, scope: s}
 	key := &group{kind: remove, table: g.table, ops: g.ops, columns: g.ops[0].shape.Key}
 	b.group = key
@@ -93,7 +112,11 @@ func (g *group) lookup(s scope) *query {
 		row = "SELECT true AS there, s.generation AS g, s.pos AS p FROM " + g.table.name + " AS t LEFT JOIN " + s.state + ".versions s ON s.target = " + b.targetName() +
 			"::text AND s.key = i.key WHERE " + b.match()
 	}
+	gone := ""
+	if late {
+		gone = " UNION ALL SELECT e.generation, e.pos FROM (" + b.expired() + ") e WHERE r.there IS NULL"
+	}
 	version = "SELECT x.g, x.p FROM (SELECT r.g, r.p UNION ALL SELECT d.generation, d.pos FROM " + s.state + ".tombstones d WHERE d.pipeline = " + b.pipe() +
-		"::text AND d.target = " + b.targetName() + `::text AND d.key = i.key UNION ALL ` + b.floor() + `) AS x(g, p) WHERE x.p IS NOT NULL ORDER BY x.g DESC, x.p COLLATE "C" DESC LIMIT 1`
+		"::text AND d.target = " + b.targetName() + `::text AND d.key = i.key UNION ALL ` + b.floor() + gone + `) AS x(g, p) WHERE x.p IS NOT NULL ORDER BY x.g DESC, x.p COLLATE "C" DESC LIMIT 1`
 	return b.query("WITH "+input+" SELECT i.n, coalesce(r.there, false), w.g, w.p FROM i LEFT JOIN LATERAL ("+row+") r ON true LEFT JOIN LATERAL ("+version+") w ON true", false)
 }
