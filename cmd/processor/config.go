@@ -124,7 +124,7 @@ type limitSettings struct {
 }
 
 type groupSettings struct {
-	InstanceID     string        `yaml:"instance_id" default:"" doc:"Static membership when set: the member comes back to its partitions after a restart. Each process needs its own."`
+	InstanceID     string        `yaml:"instance_id" default:"" doc:"Static membership when set: the member comes back to its partitions after a restart, and processor leave takes one out of the group that does not come back. Each process needs its own."`
 	SessionTimeout time.Duration `yaml:"session_timeout" default:"45s" min:"1s" max:"30m" doc:"After how long without a heartbeat the group gives a member's partitions to others."`
 }
 

@@ -27,6 +27,6 @@ func run(args []string) int {
 		Short:   "Applies row changes from Kafka to a sink",
 		Example: "  processor run -c processor.yaml\n  processor status -c processor.yaml",
 	}
-	root.AddCommand(newRunCommand(g), newStatusCommand(g), newLintCommand(g), newTestCommand(g), newStateCommand(g), newDlqCommand(g), newReplayCommand(g))
+	root.AddCommand(newRunCommand(g), newStatusCommand(g), newLintCommand(g), newTestCommand(g), newStateCommand(g), newDlqCommand(g), newReplayCommand(g), newLeaveCommand(g))
 	return g.Run(root, args)
 }
