@@ -37,6 +37,8 @@ import (
 //     since partitions of both are one task;
 //   - the steps give something else the second time: those before the one that gathers
 //     must follow from the record alone; a step with state is refused there;
+//   - the sources are set back in a new generation: each record carries it, so that the
+//     gate of the second stage lets through again what the older one has seen;
 //   - source.start says latest: of the internal topic everything is read.
 
 // EntityConfig splits a pipeline at the step that gathers rows by another key.
@@ -123,6 +125,9 @@ type entityMark struct {
 	Key     string `json:"key"`
 	Topic   string `json:"topic"` // of the source
 	Retract bool   `json:"retract,omitempty"`
+	// Generation is that of the row's partition: what an older one has handed on is
+	// overwritten.
+	Generation int64 `json:"g"`
 	// Of a retraction.
 	Name     string `json:"name,omitempty"`
 	Database string `json:"db,omitempty"`
@@ -135,12 +140,12 @@ type entityMark struct {
 }
 
 // entityRecord is the record that hands an item on.
-func (h *handed) record(it *item, topic string, partitions int32) kafka.Message {
+func (h *handed) record(it *item, topic string, partitions int32, generation int64) kafka.Message {
 	o := it.change.Origin
 	if s := it.extra.source.Origin; s != nil {
 		o = s
 	}
-	mark := entityMark{Version: 1, Key: h.entity, Topic: it.message.Topic, Retract: h.retract}
+	mark := entityMark{Version: 1, Key: h.entity, Topic: it.message.Topic, Retract: h.retract, Generation: generation}
 	m := kafka.Message{TopicPartition: kafka.TopicPartition{Topic: topic, Partition: cdc.Partition([]byte(h.entity), partitions)}, Time: it.message.Time, Key: it.message.Key}
 	if h.retract {
 		mark.Name, mark.Database, mark.Schema, mark.Table, mark.Value = o.Name, o.Database, o.Schema, o.Table, it.schema.value
@@ -166,7 +171,7 @@ func (d *decoder) entity(it *item) (*entityMark, error) {
 	if err := json.Unmarshal([]byte(header(it.message, entityHeader)), mark); err != nil || mark.Version != 1 || mark.Key == "" {
 		return nil, &sinks.RecordError{Class: sinks.ClassDecode, Reason: "no header " + entityHeader + " that can be read", Next: "only the pipeline itself writes to its internal topic; see who else does"}
 	}
-	it.extra.entity = mark.Key
+	it.extra.entity, it.extra.generation = mark.Key, mark.Generation
 	it.digest, it.hashed = sinks.ParkKey([]byte(mark.Key)), true // the entity is parked, not the row
 	return mark, nil
 }

@@ -221,3 +221,22 @@ func (w *world) rowName(id int) string {
 	}
 	return string(b)
 }
+
+// Sources that are set back in a new generation give the documents again what their rows
+// are.
+func TestLogGathersAgainInANewGeneration(t *testing.T) {
+	t.Parallel()
+	w := newLogWorld(t, 1)
+	gather := w.gatherByNote()
+	p := w.startLog(gather)
+	w.publish(w.put(1, 1, "one", "A", 1), w.put(2, 1, "uno", "B", 2))
+	want := map[string]string{"B": `{"public.items":[{"id":1,"name":"uno","note":"B","amount":2}]}`}
+	w.wantDocuments(want)
+	p.stop()
+	before := len(w.outputs(outTopic))
+	w.setBack(0, 0, 2, nil)
+	w.startLog(gather)
+	until(t, "the documents again", func() bool { return len(w.outputs(outTopic)) > before+2 })
+	w.reachLog(topic, 0, 2)
+	w.wantDocuments(want)
+}

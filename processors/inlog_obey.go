@@ -200,3 +200,52 @@ func (p *plan) refuses(m *kafka.Message, fault *sinks.RecordError) error {
 	}
 	return fault
 }
+
+// goBack carries out a command that sets the partition back: one transaction stores the
+// offset with generation and stretch, the cleared markers and the result.
+func (m *member) goBack(ctx context.Context, o *owner, d *order) error {
+	if why := o.refused(d); why != "" {
+		return o.refuse(ctx, d, why)
+	}
+	b := o.seek(d)
+	stretch, err := ParseStretch(b.Note)
+	if err != nil {
+		return err
+	}
+	rd := &round{tasks: map[*task]*state.Overlay{}, started: time.Now()}
+	results := []*Result{{ID: d.ID, Command: d.Command.Command, Outcome: VerdictSetBack, Message: fmt.Sprintf("from offset %d to %d, generation %d", o.expect, b.Next, b.Generation)}}
+	for _, key := range b.Unpark {
+		results = append(results, &Result{ID: o.parked[key].FirstID, Outcome: VerdictResolved, Row: true, Message: beforeIt})
+		rd.overlay(o.task).Delete(state.Key{Scope: state.Parked, Table: o.tp.Topic, Key: string(key[:])})
+	}
+	var answers []kafka.Message
+	for _, r := range results {
+		answers = append(answers, messagesOf([]sinks.DeadLetter{o.answer(r)})...)
+	}
+	if err := m.answers(ctx, rd, answers); err != nil {
+		return err
+	}
+	from, generation, before := o.expect, o.generation, o.stretch
+	o.generation, o.stretch = b.Generation, stretch // what is stored beside the offset
+	rd.parts = append(rd.parts, &part{owner: o, next: b.Next})
+	done, err := m.transact(ctx, rd)
+	switch {
+	case err != nil:
+		return &lostSession{err}
+	case done.committed:
+		m.applied(rd, done.ends)
+		m.session.Seek(o.tp, b.Next)
+		for _, r := range results {
+			o.orders.note(r)
+		}
+		o.concluded(nil, b.Unpark)
+		o.log.Info("set back", "replay", d.ID, "from", from, "offset", b.Next, "generation", b.Generation)
+		return nil
+	}
+	o.generation, o.stretch = generation, before
+	m.rewound(rd)
+	if done.refused != nil {
+		return fmt.Errorf("set the partition back: %w", done.refused)
+	}
+	return errAborted
+}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/tailrace/tailrace/cdc"
+	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/processors"
 )
 
@@ -260,4 +261,27 @@ func TestLogReplayGoesThroughTheState(t *testing.T) {
 	w.startLog(with)
 	w.reachLog(topic, 0, 5)
 	w.wantSaid(outTopic, "u 1,one,+,1", "u 2,two,++,4", "u 1,bad,+++,2", "u 1,three,++++,3", "u 1,five,+++++,5")
+}
+
+// A command sets a partition back while it runs: what stands there is applied again, in
+// the new generation, and a restart begins where it was.
+func TestLogCommandSetsAPartitionBack(t *testing.T) {
+	t.Parallel()
+	w := newLogWorld(t, 1)
+	w.publish(w.put(1, 1, "one", "x", 1), w.put(2, 2, "two", "x", 2), w.put(3, 1, "three", "x", 3))
+	p := w.startLog()
+	w.reachLog(topic, 0, 3)
+	c := w.console()
+	cmd := &processors.Command{Version: 1, Command: "back", Do: processors.DoSeek, ID: "seek/1", Topic: topic, Next: 1, Generation: 2}
+	if err := c.control.Write(t.Context(), []string{topic}, []kafka.Message{cmd.Message()}); err != nil {
+		t.Fatal(err)
+	}
+	c.want(cmd.ID, processors.VerdictSetBack, "from offset 3 to 1")
+	p.wantCounters(map[string]int{"applied": 5})
+	w.wantSaid(outTopic, "u 1,one,x,1", "u 2,two,x,2", "u 1,three,x,3", "u 2,two,x,2", "u 1,three,x,3")
+	p.stop()
+	w.publish(w.put(2, 2, "two", "x", 2), w.put(4, 2, "four", "x", 4))
+	p = w.startLog()
+	w.reachLog(topic, 0, 5)
+	p.wantCounters(map[string]int{"applied": 1, "duplicate": 1})
 }

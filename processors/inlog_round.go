@@ -163,7 +163,7 @@ func (m *member) encode(ctx context.Context, rd *round, p *part) (*item, error) 
 		}
 		if it.extra.handed != nil {
 			for j := range it.extra.handed {
-				rd.add(it.extra.handed[j].record(it, p.owner.entities, m.runtime.entityPartitions.Load()), source{p, it.message})
+				rd.add(it.extra.handed[j].record(it, p.owner.entities, m.runtime.entityPartitions.Load(), p.owner.generation), source{p, it.message})
 			}
 			continue
 		}

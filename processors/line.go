@@ -77,6 +77,8 @@ type extra struct {
 	handed  []handed
 	entity  string
 	retract bool
+	// generation is that of the record's partition in the first stage; 0: of this one.
+	generation int64
 }
 
 // newLine makes the steps of one partition; nil for a pipeline without any.

@@ -62,6 +62,9 @@ func (o *owner) carryOut(ctx context.Context, tries attempts) error {
 	o.redone = nil
 	due := o.orders.of(o.tp)
 	if i := slices.IndexFunc(due, func(d *order) bool { return d.Do == DoSeek }); i >= 0 {
+		if o.member != nil {
+			return o.member.goBack(ctx, o, due[i])
+		}
 		return o.goBack(ctx, due[i])
 	}
 	var singles []*order

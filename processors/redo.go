@@ -69,6 +69,7 @@ func (o *owner) redo(ctx context.Context, gate *rowGate, r *redo, it *item) erro
 		r.verdict = VerdictFiltered
 		return nil
 	}
+	gate.generation = o.generationOf(it)
 	p, late, err := gate.again(ctx, it, r.order != nil && r.order.Force)
 	if err != nil {
 		return err

@@ -96,12 +96,21 @@ func (o *owner) admit(ctx context.Context, messages []kafka.Message, overlay *st
 	return items, nil
 }
 
+// generationOf is that in which an item is judged.
+func (o *owner) generationOf(it *item) int64 {
+	if it.extra != nil && it.extra.generation > 0 {
+		return it.extra.generation
+	}
+	return o.generation
+}
+
 // through takes one item through gate and steps. rows are the changes of single rows
 // that a change of their table has become.
 func (o *owner) through(ctx context.Context, gate *rowGate, it *item, failed parked) (rows []item, err error) {
 	if it.change == nil {
 		return nil, nil // filtered, or faulty: without a position that could be judged
 	}
+	gate.generation = o.generationOf(it)
 	p, v, err := gate.see(ctx, it)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", it.place(), err)
