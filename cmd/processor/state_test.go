@@ -151,6 +151,10 @@ func TestLatestByAnotherKey(t *testing.T) {
 	if code, out, errs := runToEndWith(t, "SINK="+s.database, "lint", "-c", s.write("wrong.yaml", s.configuration(steps))); code != 4 || !strings.Contains(out, "steps[0].latest.key: needs sink.kafka") {
 		t.Errorf("lint with another sink: exit %d\n%s%s", code, out, errs)
 	}
+	misspelt := s.write("misspelt.yaml", s.into("{kafka: {}}")+"steps:\n  - latest: {table: public.totals, keys: {public.orders: row.totl}}\n")
+	if code, out, errs := runToEnd(t, "lint", "-c", misspelt); code != 4 || !strings.Contains(out, `misspelt.yaml:9:62: error: steps[0].latest.keys.public.orders: there is no column "totl"; did you mean total?`) {
+		t.Errorf("lint of a key: exit %d\n%s%s", code, out, errs)
+	}
 	file := s.write("key.yaml", s.into("{kafka: {}}")+steps)
 	s.publish(1, "1", "5.00")
 	s.publish(2, "2", "5.00")
