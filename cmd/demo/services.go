@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -37,6 +38,11 @@ type services struct {
 // files. A port of 0 takes a free one.
 func startServices(ctx context.Context, o options, dir string, stderr io.Writer) (*services, error) {
 	s := &services{kafka: o.kafka, registryURL: o.registry}
+	for _, port := range []int{o.postgresPort, o.kafkaPort, o.registryPort} {
+		if err := awaitPort(ctx, port, portWait, stderr); err != nil {
+			return nil, err
+		}
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() (err error) {
 		s.postgres, err = postgres.Start(ctx, postgres.Config{
@@ -71,6 +77,33 @@ func startServices(ctx context.Context, o options, dir string, stderr io.Writer)
 		s.registryURL = s.registry.URL()
 	}
 	return s, nil
+}
+
+// portWait is how long a port that is taken is waited for: the usual ones lie where
+// systems take the ports of outgoing connections from, which come and go.
+const portWait = 20 * time.Second
+
+// awaitPort returns when nobody has a port of this machine; 0 is any.
+func awaitPort(ctx context.Context, port int, most time.Duration, stderr io.Writer) error {
+	deadline := time.Now().Add(most)
+	for said := false; port != 0; said = true {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			return l.Close()
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("port %d of 127.0.0.1 is taken: %w; stop what has it, or give another port (--help has the flags)", port, err)
+		}
+		if !said {
+			fmt.Fprintf(stderr, "port %d is taken; waiting for it …\n", port)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // waitWithNotice calls wait, and prints a line when it takes longer than patience.
