@@ -7,8 +7,10 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func (s *stack) exec(sql string) {
@@ -218,4 +220,74 @@ func TestDlqCommandsInTheLog(t *testing.T) {
 	if got := s.pieces(0, wide, "get", "1"); len(got) != 1 || got[0].Parked != nil || !strings.HasPrefix(got[0].Applied, "00000001/0000000000000003/") {
 		t.Errorf("state at the end: %+v", got)
 	}
+}
+
+// As TestDlqReplayKilledInTheMiddle, from topics to topics: each dead letter is in the
+// output once.
+func TestDlqReplayInTheLogKilledInTheMiddle(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	more := func(digits string) string {
+		return s.into("{kafka: {}}") + "steps: [{project: {cast: {total: '" + digits + "'}}}]\nerrors: {on_poison: skip, systemic: {rows: 0}}\n"
+	}
+	narrow, wide := s.write("narrow.yaml", more("numeric(3,1)")), s.write("wide.yaml", more("numeric(10,1)"))
+	s.file = narrow
+	run := func(file string) (kill func()) {
+		cmd, _, _ := command(t.Context(), "run", "-c", file, "--log-level", "error")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := false
+		kill = func() {
+			if !ended {
+				ended = true
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+			}
+		}
+		t.Cleanup(kill)
+		return kill
+	}
+	const n = 60
+	for i := range n {
+		s.publish(i+1, fmt.Sprint(i), "500.00")
+	}
+	kill := run(narrow)
+	until(t, "all dead letters", func() bool { return s.statuses()["open"] == n })
+	kill()
+	kill = run(wide)
+	replay, _, _ := command(t.Context(), "dlq", "replay", "--all", "--rate", "40", "-c", wide)
+	if err := replay.Start(); err != nil {
+		t.Fatal(err)
+	}
+	outputs := func() (rows int) {
+		client, err := kgo.NewClient(kgo.SeedBrokers(s.broker), kgo.ConsumeTopics("warehouse.public.orders"), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		for {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			fetches := client.PollFetches(ctx)
+			cancel()
+			if got := len(fetches.Records()); got > 0 {
+				rows += got
+				continue
+			}
+			return rows
+		}
+	}
+	until(t, "some results", func() bool { return s.statuses()["applied"] > 5 })
+	_ = replay.Process.Kill()
+	_ = replay.Wait()
+	kill()
+	kill = run(wide)
+	s.dlq(0, "replay", "--all")
+	if got := s.statuses(); got["applied"] != n || len(got) != 1 {
+		t.Errorf("statuses: %v", got)
+	}
+	if got := outputs(); got != n {
+		t.Errorf("%d records in the output, want %d", got, n)
+	}
+	kill()
 }
