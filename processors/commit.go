@@ -62,12 +62,25 @@ func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries atte
 		if err := o.keep(ctx, p); err != nil {
 			return err
 		}
+		amended := p
+		if !o.line.stateful() && !o.stretch.ends() {
+			p.batch.Without = func(refusals []sinks.Refusal) *sinks.Batch {
+				p.fault(refusals)
+				again := o.faults.judge(o.tp.Topic, o.parked, items)
+				if again.err != nil {
+					return nil // with the refusals in hand, it is said below
+				}
+				if q := o.plan(items, next, tries); q.stop == nil {
+					amended, judged = q, again
+					return q.batch
+				}
+				return nil
+			}
+		}
 		result, err := o.write(ctx, p.batch)
 		var refused *sinks.RefusedError
 		if errors.As(err, &refused) {
-			for _, r := range refused.Refusals {
-				p.items[r.Index].fault = r.Err
-			}
+			p.fault(refused.Refusals)
 			if o.line.stateful() {
 				if items, err = o.transform(ctx, messages, items, o.parked); err != nil {
 					return err
@@ -78,9 +91,16 @@ func (o *owner) commit(ctx context.Context, messages []kafka.Message, tries atte
 		if err != nil {
 			return err
 		}
-		o.committed(p, result)
+		o.committed(amended, result)
 		o.faults.note(o.tp.Topic, judged)
-		return p.stop
+		return amended.stop
+	}
+}
+
+// fault notes what the sink says of a plan's changes.
+func (p *plan) fault(refusals []sinks.Refusal) {
+	for _, r := range refusals {
+		p.items[r.Index].fault = r.Err
 	}
 }
 

@@ -34,11 +34,18 @@ func benchWorld(b *testing.B) *world {
 }
 
 // fillTopic writes n rows of their own, many at once.
-func (w *world) fillTopic(n int) {
+func (w *world) fillTopic(n int) { w.fillTopicWith(n, 0) }
+
+// fillTopicWith is fillTopic with a row in so many whose amount is large; 0: none.
+func (w *world) fillTopicWith(n, large int) {
 	w.t.Helper()
 	p := w.plan(table)
 	for i := range n {
-		row := []cdc.Value{text(strconv.Itoa(i)), text("a name of some length"), text("a note that nobody reads, of sixty-odd characters, as notes are"), text(strconv.Itoa(i))}
+		amount := i
+		if large > 0 && i%large == large/2 {
+			amount = 2_000_000_000
+		}
+		row := []cdc.Value{text(strconv.Itoa(i)), text("a name of some length"), text("a note that nobody reads, of sixty-odd characters, as notes are"), text(strconv.Itoa(amount))}
 		key, err := p.AppendKey(nil, row)
 		if err != nil {
 			w.t.Fatal(err)

@@ -121,6 +121,13 @@ type Batch struct {
 	Park        []Park     // markers to set, or to set anew
 	Unpark      [][32]byte // markers to clear
 
+	// Without, when set, says what the batch is without changes that the destination
+	// refuses: with the same claim and offsets, its other changes the same pointers, and
+	// dead letters and markers in the place of those. A sink that can leave single changes
+	// out may ask, within its transaction, and go on with the answer; nil: it answers with
+	// a *RefusedError.
+	Without func([]Refusal) *Batch
+
 	State []StateEntry // what the pipeline remembers; the sink is a Stateful
 }
 

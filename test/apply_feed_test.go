@@ -36,8 +36,10 @@ type feed struct {
 	r     *applyRun
 	rng   *rand.Rand
 	topic string
-	plan  *schema.Plan
-	ids   int
+	// The address stays when the broker is started anew.
+	broker string
+	plan   *schema.Plan
+	ids    int
 
 	n       int // of the last change
 	rows    map[int]string
@@ -50,7 +52,7 @@ type feed struct {
 
 func newFeed(t *testing.T, r *applyRun, seed uint64) *feed {
 	t.Helper()
-	h := &feed{t: t, r: r, rng: rand.New(rand.NewPCG(seed, 1)), topic: r.name + ".public.items", ids: 40, rows: map[int]string{}, notes: map[int]string{}, trace: map[int][]string{}, ends: map[int]int64{}}
+	h := &feed{t: t, r: r, rng: rand.New(rand.NewPCG(seed, 1)), topic: r.name + ".public.items", broker: r.worker.broker.Addr(), ids: 40, rows: map[int]string{}, notes: map[int]string{}, trace: map[int][]string{}, ends: map[int]int64{}}
 	base := func(name string) *cdc.Type {
 		return &cdc.Type{Schema: "pg_catalog", Name: name, Kind: cdc.KindBase}
 	}
@@ -74,7 +76,7 @@ func newFeed(t *testing.T, r *applyRun, seed uint64) *feed {
 // client goes to the broker itself, which may have been started anew.
 func (h *feed) client() *kgo.Client {
 	h.t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(h.r.worker.broker.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(20*time.Second), kgo.MetadataMinAge(50*time.Millisecond))
+	client, err := kgo.NewClient(kgo.SeedBrokers(h.broker), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordDeliveryTimeout(20*time.Second), kgo.MetadataMinAge(50*time.Millisecond))
 	if err != nil {
 		h.t.Fatal(err)
 	}

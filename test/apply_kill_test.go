@@ -138,6 +138,20 @@ func (w *applyWorker) run(t *testing.T, point killPoint, death applyDeath, seed 
 		r.first.awaitState("streaming")
 		hit = w.trap.set(point.kind, point.after, skip, strike)
 	}
+	// What publishes may wait for the broker that is stopped, so it does not mend.
+	wait, mended := rng.IntN(1000), make(chan struct{})
+	go func() {
+		defer close(mended)
+		select {
+		case <-hit:
+		case <-t.Context().Done():
+			return
+		}
+		pause(t, wait)
+		if death.mend != nil {
+			death.mend(r)
+		}
+	}()
 	for deadline := time.Now().Add(60 * time.Second); ; {
 		h.publish(1 + rng.IntN(25))
 		select {
@@ -150,10 +164,7 @@ func (w *applyWorker) run(t *testing.T, point killPoint, death applyDeath, seed 
 		}
 		break
 	}
-	pause(t, rng.IntN(1000))
-	if death.mend != nil {
-		death.mend(r)
-	}
+	<-mended
 	h.publish(30)
 	r.verify(h, !death.uncounted)
 }

@@ -23,7 +23,8 @@ type transaction struct {
 	folded   folded
 	tables   map[string]*table
 	refusals []sinks.Refusal
-	saved    bool // there is a savepoint
+	saved    bool            // there is a savepoint
+	refusal  *pgconn.PgError // the server's last error
 }
 
 // run writes the batch at full speed, and carefully when the server refused
@@ -37,8 +38,18 @@ func (t *transaction) run(ctx context.Context) (sinks.Result, error) {
 	if len(t.refusals) > 0 {
 		return sinks.Result{}, t.refused()
 	}
+	apart := t.batch.Without != nil && len(t.folded.floors) == 0
+	if wary := t.sink.wary.Load(); apart && wary > 0 {
+		t.sink.wary.CompareAndSwap(wary, wary-1)
+		return t.patient(ctx)
+	}
 	result, err := t.swift(ctx)
 	var record *sinks.RecordError
+	var refused *sinks.RefusedError
+	if apart && (errors.As(err, &record) || errors.As(err, &refused)) {
+		t.folded, t.refusals = fold(t.batch.Changes, t.sink.template.target), nil
+		return t.patient(ctx)
+	}
 	if errors.As(err, &record) {
 		if err := t.prepareMembers(ctx); err != nil {
 			return sinks.Result{}, err
@@ -138,16 +149,7 @@ func (t *transaction) swift(ctx context.Context) (result sinks.Result, err error
 	for _, g := range work {
 		queries = append(queries, g.statement(t.scope))
 	}
-	if len(t.batch.DeadLetters) > 0 {
-		queries = append(queries, t.letters())
-	}
-	if len(t.batch.Park) > 0 {
-		queries = append(queries, t.park())
-	}
-	if len(t.batch.Unpark) > 0 {
-		queries = append(queries, t.unpark())
-	}
-	queries = append(queries, t.remember()...)
+	queries = append(queries, t.beside()...)
 	answers, err := t.send(ctx, queries)
 	if err != nil {
 		return result, err
@@ -170,6 +172,20 @@ func (t *transaction) swift(ctx context.Context) (result sinks.Result, err error
 		return sinks.Result{}, t.refused()
 	}
 	return result, t.commit(ctx, result)
+}
+
+// beside are the statements of what the batch has beside its rows.
+func (t *transaction) beside() (queries []*query) {
+	if len(t.batch.DeadLetters) > 0 {
+		queries = append(queries, t.letters())
+	}
+	if len(t.batch.Park) > 0 {
+		queries = append(queries, t.park())
+	}
+	if len(t.batch.Unpark) > 0 {
+		queries = append(queries, t.unpark())
+	}
+	return append(queries, t.remember()...)
 }
 
 // commit ends the transaction. Without an answer its outcome is not known.
@@ -204,7 +220,7 @@ type answer struct {
 }
 
 // send runs queries in one round trip and reads all answers. The first error
-// ends it; the server has then skipped the rest.
+// ends it; the server has then skipped the rest, and the answers are those before it.
 func (t *transaction) send(ctx context.Context, queries []*query) ([]answer, error) {
 	pipeline := t.conn.PgConn().StartPipeline(ctx)
 	for _, q := range queries {
@@ -218,14 +234,16 @@ func (t *transaction) send(ctx context.Context, queries []*query) ([]answer, err
 		got, err := pipeline.GetResults()
 		if err != nil {
 			_ = pipeline.Close()
-			return nil, judge(err)
+			errors.As(err, &t.refusal)
+			return answers, judge(err)
 		}
 		switch r := got.(type) {
 		case *pgconn.ResultReader:
 			res := r.Read()
 			if res.Err != nil {
 				_ = pipeline.Close()
-				return nil, judge(res.Err)
+				errors.As(res.Err, &t.refusal)
+				return answers, judge(res.Err)
 			}
 			answers = append(answers, answer{affected: res.CommandTag.RowsAffected(), rows: res.Rows})
 		case *pgconn.PipelineSync:

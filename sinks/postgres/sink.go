@@ -28,6 +28,7 @@ type Sink struct {
 	prepared  bool
 
 	purged atomic.Int64 // Unix seconds of the last purge of tombstones
+	wary   atomic.Int32 // batches that are written in parts at once
 
 	// atCommit, when set by a test, runs when a batch is written and its COMMIT
 	// is about to be sent.

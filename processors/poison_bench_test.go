@@ -1,0 +1,97 @@
+package processors_test
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tailrace/tailrace/internal/embedded/pgtest"
+)
+
+// BenchmarkPoison is a backlog into PostgreSQL, once as it is and once with a row in a
+// thousand that the server refuses (each 1,001st, so that all partitions have some), in
+// turns on one machine: share is the rate of the second by that of the first. cpu-share is
+// the same of the processor time of this process and of the server, which counts where
+// others use the machine too. Figures come from TAILRACE_BENCH_ROWS=400000.
+func BenchmarkPoison(b *testing.B) {
+	rows := benchRows(b, 20_000)
+	var clean, poisoned, cleanCPU, poisonedCPU time.Duration
+	for b.Loop() {
+		took, cpu := drain(b, rows, 0)
+		clean, cleanCPU = clean+took, cleanCPU+cpu
+		took, cpu = drain(b, rows, 1001)
+		poisoned, poisonedCPU = poisoned+took, poisonedCPU+cpu
+	}
+	b.ReportMetric(float64(rows*b.N)/clean.Seconds(), "rows/s-clean")
+	b.ReportMetric(float64(rows*b.N)/poisoned.Seconds(), "rows/s-poison")
+	b.ReportMetric(clean.Seconds()/poisoned.Seconds(), "share")
+	b.ReportMetric(cleanCPU.Seconds()/poisonedCPU.Seconds(), "cpu-share")
+}
+
+// drain is how long a backlog takes from the first batch on, and the processor time of it.
+func drain(b *testing.B, rows, poison int) (took, cpu time.Duration) {
+	b.Helper()
+	w := benchWorld(b)
+	w.database = pgtest.NewDatabase(b)
+	w.exec("CREATE TABLE public.items (id integer PRIMARY KEY, name text, note text, amount bigint CHECK (amount < 1000000000), _tailrace_gen bigint, _tailrace_pos text COLLATE \"C\")")
+	w.fillTopicWith(rows, poison)
+	unlock := w.lock()
+	p := w.start(func(s *setup) { s.consumer.FetchBytes = 8 << 20; s.consumer.SessionTimeout = 30 * time.Second })
+	until(b, "batches to wait", func() bool { return p.gauge("tailrace_processor_in_flight_bytes") > 0 })
+	before := processorTime(b, w.postmaster())
+	begun := time.Now()
+	unlock()
+	until(b, "the end", func() bool { return p.done() >= rows })
+	took = time.Since(begun)
+	if got := p.byLabel("tailrace_processor_dead_letters_total")["constraint"]; poison > 0 && got < rows/poison {
+		b.Fatalf("%d dead letters, want at least %d", got, rows/poison)
+	}
+	p.stop()
+	return took, processorTime(b, w.postmaster()) - before
+}
+
+// done is how many records have an outcome.
+func (p *process) done() (n int) {
+	for _, of := range p.counters() {
+		n += of
+	}
+	return n
+}
+
+// postmaster is the process whose children serve the sessions.
+func (w *world) postmaster() string {
+	w.t.Helper()
+	stat, err := os.ReadFile("/proc/" + w.value("SELECT pg_backend_pid()::text") + "/stat")
+	if err != nil {
+		return "" // of another machine, or another system
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return strings.Fields(rest)[1]
+}
+
+// processorTime is what this process and the children of another one have used, those that
+// have ended.
+func processorTime(b *testing.B, postmaster string) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	sum := time.Duration(used.Utime.Nano() + used.Stime.Nano())
+	stat, err := os.ReadFile("/proc/" + postmaster + "/stat")
+	if err != nil {
+		return sum
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	for _, field := range strings.Fields(rest)[13:15] { // cutime and cstime, in hundredths
+		n, err := strconv.Atoi(field)
+		if err != nil {
+			b.Fatal(err)
+		}
+		sum += time.Duration(n) * 10 * time.Millisecond
+	}
+	return sum
+}

@@ -1,0 +1,232 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"github.com/tailrace/tailrace/sinks"
+)
+
+// A batch of which the server refuses rows is written in parts, each behind a savepoint:
+// what is good stays, what is refused is found by what the server says of it, or in
+// eighths of eighths, and the caller is
+// asked, within the transaction, what the batch is without it (Batch.Without). So one
+// faulty row in thousands costs little more than itself; the other way, to find the rows,
+// roll all back and write the batch anew, costs as much as two more batches.
+//
+// What can go wrong, and what is done about it:
+//
+//	the caller leaves out more than what was refused, and some    all is rolled back, and the rows are
+//	of that is written: later changes of a row that is parked     named (*sinks.RefusedError)
+//	now, or other changes of a record of which one was refused
+//	a row's changes were one operation, and it is refused         none of it is written; what is left of it is
+//	                                                              written when the caller has answered
+//	one of those is refused in its turn                           as the first
+//	the connection ends, another owner has claimed                as in any other transaction
+//
+// wary says for how many batches this way is the first that is tried: where one row is
+// faulty, others soon are.
+
+const (
+	waryBatches = 8
+	// partsAtOnce are sent in one round trip; what stands behind a refused one is sent again.
+	partsAtOnce = 8
+	leastPart   = 64
+	// mostParts bounds the subtransactions, which all sessions of the server have to look up
+	// when one has more than 64 of them.
+	mostParts = 32
+)
+
+// patient writes the batch in parts.
+func (t *transaction) patient(ctx context.Context) (result sinks.Result, err error) {
+	defer func() {
+		if err != nil {
+			t.rollback()
+		}
+	}()
+	if err := t.prepareMembers(ctx); err != nil {
+		return result, err
+	}
+	answers, err := t.send(ctx, []*query{newQuery("BEGIN"), t.fence()})
+	if err != nil {
+		return result, err
+	}
+	if answers[1].affected != 1 {
+		return result, sinks.ErrFenced
+	}
+	outcomes := t.folded.outcomes
+	written, err := t.parts(ctx, t.folded.ops, outcomes)
+	if err != nil {
+		return result, err
+	}
+	if len(t.refusals) == 0 {
+		result.Outcomes = outcomes
+		return result, t.conclude(ctx, result)
+	}
+	t.sink.wary.Store(waryBatches)
+	was := t.batch
+	refused := t.refused()
+	amended := was.Without(t.refusals)
+	if amended == nil {
+		return result, refused
+	}
+	t.batch, t.refusals, t.folded = amended, nil, fold(amended.Changes, t.sink.template.target)
+	rest, known := t.remaining(written, was, outcomes)
+	if !known || len(t.folded.refusals) > 0 || len(t.folded.floors) > 0 {
+		return result, refused
+	}
+	if _, err := t.parts(ctx, rest, t.folded.outcomes); err != nil {
+		return result, err
+	}
+	if len(t.refusals) > 0 {
+		return result, refused
+	}
+	result.Outcomes = t.folded.outcomes
+	return result, t.conclude(ctx, result)
+}
+
+// remaining are the operations of an amended batch that are not written yet; the outcomes
+// of the others are taken over. known is false when something is written that the batch
+// does not have any more.
+func (t *transaction) remaining(written map[*operation]bool, was *sinks.Batch, outcomes []sinks.Outcome) (rest []*operation, known bool) {
+	before := make(map[*sinks.Change]*operation, len(written)) // by its first change
+	for op := range written {
+		before[was.Changes[op.members[0]]] = op
+	}
+	for _, op := range t.folded.ops {
+		first := t.batch.Changes[op.members[0]]
+		old := before[first]
+		if old == nil {
+			rest = append(rest, op)
+			continue
+		}
+		if !slices.EqualFunc(op.members, old.members, func(now, then int) bool { return t.batch.Changes[now] == was.Changes[then] }) {
+			return nil, false
+		}
+		for i, m := range op.members {
+			t.folded.outcomes[m] = outcomes[old.members[i]]
+		}
+		delete(before, first)
+	}
+	return rest, len(before) == 0
+}
+
+// conclude writes what the batch has beside its rows, and commits.
+func (t *transaction) conclude(ctx context.Context, result sinks.Result) error {
+	if queries := t.beside(); len(queries) > 0 {
+		if _, err := t.send(ctx, queries); err != nil {
+			return err
+		}
+	}
+	return t.commit(ctx, result)
+}
+
+// parts writes operations part by part, and returns those that are written. What is
+// refused is in t.refusals.
+func (t *transaction) parts(ctx context.Context, ops []*operation, outcomes []sinks.Outcome) (map[*operation]bool, error) {
+	written := make(map[*operation]bool, len(ops))
+	size := max(leastPart, (len(ops)+mostParts-1)/mostParts)
+	for _, g := range groups(ops, func(op *operation) *table { return t.tables[op.target] }) {
+		if err := t.divide(ctx, g, g.ops, size, outcomes, written); err != nil {
+			return nil, err
+		}
+	}
+	refused := make(map[int]bool, len(t.refusals))
+	for _, r := range t.refusals {
+		refused[r.Index] = true
+	}
+	// Some are found by looking, not by an error: nothing of those is written either.
+	maps.DeleteFunc(written, func(op *operation, _ bool) bool {
+		return slices.ContainsFunc(op.members, func(m int) bool { return refused[m] })
+	})
+	return written, nil
+}
+
+// divide writes the operations of a group in parts of a size, and those of a part that is
+// refused in eighths of it.
+func (t *transaction) divide(ctx context.Context, g *group, ops []*operation, size int, outcomes []sinks.Outcome, written map[*operation]bool) error {
+	for len(ops) > 0 {
+		var parts []*group
+		for part := range slices.Chunk(ops, size) {
+			if parts = append(parts, &group{kind: g.kind, table: g.table, columns: g.columns, ops: part}); len(parts) == partsAtOnce {
+				break
+			}
+		}
+		answers, record, err := t.together(ctx, parts)
+		if err != nil {
+			return err
+		}
+		for i, a := range answers {
+			for _, op := range parts[i].ops {
+				written[op] = true
+			}
+			if err := t.account(ctx, parts[i], a, outcomes); err != nil {
+				return err
+			}
+			ops = ops[len(parts[i].ops):]
+		}
+		if record == nil {
+			continue
+		}
+		bad := parts[len(answers)].ops
+		ops = ops[len(bad):]
+		if len(bad) == 1 {
+			if err := t.blame(ctx, bad[0], record); err != nil {
+				return err
+			}
+			continue
+		}
+		size := (len(bad) + partsAtOnce - 1) / partsAtOnce
+		if i := suspect(t.refusal, g, bad); i >= 0 {
+			// First all of the part without it, and then it alone.
+			bad = append(slices.Concat(bad[:i], bad[i+1:]), bad[i])
+			size = len(bad) - 1
+		}
+		if err := t.divide(ctx, g, bad, size, outcomes, written); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// together runs the statements of parts in one round trip, each behind a savepoint, up to
+// the first that the server refuses: what stands before that one stays.
+func (t *transaction) together(ctx context.Context, parts []*group) (answers []answer, record *sinks.RecordError, err error) {
+	var queries []*query
+	for _, p := range parts {
+		if t.saved {
+			queries = append(queries, newQuery("RELEASE SAVEPOINT part"))
+		}
+		queries = append(queries, newQuery("SAVEPOINT part"), p.statement(t.scope))
+		t.saved = true
+	}
+	first := len(queries) - 3*len(parts) + 3 // of the first part, with its statement
+	all, err := t.send(ctx, queries)
+	for i := first - 1; i < len(all); i += 3 {
+		answers = append(answers, all[i])
+	}
+	if errors.As(err, &record) {
+		_, err = t.send(ctx, []*query{newQuery("ROLLBACK TO SAVEPOINT part")})
+	}
+	return answers, record, err
+}
+
+// blame finds which of an operation's changes is refused, and leaves none of them written.
+func (t *transaction) blame(ctx context.Context, op *operation, record *sinks.RecordError) error {
+	if len(op.members) == 1 {
+		t.refusals = append(t.refusals, sinks.Refusal{Index: op.members[0], Err: record})
+		return nil
+	}
+	if _, err := t.send(ctx, []*query{newQuery("RELEASE SAVEPOINT part"), newQuery("SAVEPOINT whole")}); err != nil {
+		return err
+	}
+	t.saved = false
+	if err := t.oneByOne(ctx, op, record); err != nil {
+		return err
+	}
+	t.saved = false
+	_, err := t.send(ctx, []*query{newQuery("ROLLBACK TO SAVEPOINT whole"), newQuery("RELEASE SAVEPOINT whole")})
+	return err
+}
