@@ -19,8 +19,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tailrace/tailrace/cdc"
-	"github.com/tailrace/tailrace/internal/embedded/broker"
-	"github.com/tailrace/tailrace/internal/embedded/registry"
 	"github.com/tailrace/tailrace/schema"
 	client "github.com/tailrace/tailrace/schema/registry"
 )
@@ -69,30 +67,22 @@ type logDeath struct {
 
 var logDeaths = []logDeath{
 	{"SIGKILL", func(r *logRun) { r.process("one").kill() }, func(r *logRun) { r.start("one") }},
-	{"broker stopped", func(r *logRun) { r.worker.broker.Close() }, func(r *logRun) { r.worker.restart(r.t) }},
+	{"broker stopped", func(r *logRun) { r.worker.stopBroker() }, func(r *logRun) { r.worker.restartBroker(r.t) }},
 	{"connections cut", func(r *logRun) { r.worker.tap.cut() }, nil},
 	{"a second processor, and the first is killed", func(r *logRun) { r.start("two") }, func(r *logRun) { r.process("one").kill() }},
 	{"frozen, and a second processor", func(r *logRun) { r.must(r.process("one").cmd.Process.Signal(syscall.SIGSTOP)); r.start("two") },
-		func(r *logRun) { pause(r.t, 4000); r.must(r.process("one").cmd.Process.Signal(syscall.SIGCONT)) }},
+		func(r *logRun) {
+			pause(r.t, 1000*sessionSeconds(3)+1000)
+			r.must(r.process("one").cmd.Process.Signal(syscall.SIGCONT))
+		}},
 }
 
 // logWorker has a broker and a registry for one run after the other.
 type logWorker struct {
-	broker   *broker.Broker
-	registry *registry.Server
-	dir      string
-	trap     *trap
-	tap      *kafkaTap
-	runs     int
-}
-
-func (w *logWorker) restart(t *testing.T) {
-	t.Helper()
-	b, err := broker.Start(broker.Config{Port: port(t, w.broker.Addr()), DataDir: filepath.Join(w.dir, "broker")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.broker = b
+	ownServers
+	trap *trap
+	tap  *kafkaTap
+	runs int
 }
 
 type logRun struct {
@@ -100,11 +90,21 @@ type logRun struct {
 	worker *logWorker
 	name   string
 	dir    string
+	// dynamic members have no name in the group.
+	dynamic bool
 
 	mu        sync.Mutex // guards the following
 	processes map[string]*process
 
 	stages bool // two, with the internal topic between them
+}
+
+// sessionSeconds is the length of a session, or the least that the brokers take.
+func sessionSeconds(seconds int) int {
+	if os.Getenv(envKafka) != "" {
+		seconds = max(seconds, 6)
+	}
+	return seconds
 }
 
 // process is one by its instance; the taps' goroutines ask as well.
@@ -136,20 +136,8 @@ func TestKillLogHarness(t *testing.T) {
 
 func newLogWorker(t *testing.T) *logWorker {
 	t.Helper()
-	w := &logWorker{dir: t.TempDir(), trap: &trap{}}
-	var err error
-	if w.broker, err = broker.Start(broker.Config{DataDir: filepath.Join(w.dir, "broker")}); err != nil {
-		t.Fatal(err)
-	}
-	if w.registry, err = registry.Start(registry.Config{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		w.broker.Close()
-		if err := w.registry.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	w := &logWorker{ownServers: newOwnServers(t), trap: &trap{}}
+	t.Cleanup(func() { w.end(t) })
 	address := w.broker.Addr() // also of the one that is started again
 	w.tap = newKafkaTap(t, w.trap, func() string { return address })
 	return w
@@ -158,7 +146,7 @@ func newLogWorker(t *testing.T) *logWorker {
 func (r *logRun) run(point logPoint, death logDeath, number uint64) {
 	rng := rand.New(rand.NewPCG(number, 0))
 	r.stages = number%2 == 1
-	feed := newLogFeed(r.t, r.worker, r.name, rand.New(rand.NewPCG(number, 1)))
+	feed := newLogFeed(r.t, r.worker, r.name, logPartitions, rand.New(rand.NewPCG(number, 1)))
 	skip := 0
 	if point.most > 0 {
 		skip = rng.IntN(point.most)
@@ -216,6 +204,10 @@ func (r *logRun) run(point logPoint, death logDeath, number uint64) {
 func (r *logRun) start(instance string) {
 	addr := freeAddr(r.t)
 	file := filepath.Join(r.dir, instance+".yaml")
+	member := ""
+	if !r.dynamic {
+		member = "instance_id: " + instance + ", "
+	}
 	text := fmt.Sprintf(`name: %s
 kafka: {brokers: [%q]}
 registry: {url: %q}
@@ -223,10 +215,10 @@ source: {topics: [%s.public.a, %s.public.b]}
 steps:
   - latest: {table: docs.items%s}
 sink: {kafka: {topic: "{pipeline}.{schema}.{table}", topics: {replication_factor: 1}, sessions: 2}}
-group: {instance_id: %s, session_timeout: 3s}
+group: {%ssession_timeout: %ds}
 errors: {retry: {initial: 20ms, max: 500ms}}
 ops: {listen: %q}
-`, r.name, r.worker.tap.addr(), r.worker.registry.URL(), r.name, r.name, map[bool]string{true: ", key: row.id"}[r.stages], instance, addr)
+`, r.name, r.worker.tap.addr(), r.worker.registry.URL(), r.name, r.name, map[bool]string{true: ", key: row.id"}[r.stages], member, sessionSeconds(3), addr)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		r.t.Error(err)
 	}
@@ -259,9 +251,9 @@ const (
 
 var logTables = [2]string{"a", "b"}
 
-func newLogFeed(t *testing.T, w *logWorker, name string, rng *rand.Rand) *logFeed {
+func newLogFeed(t *testing.T, w *logWorker, name string, partitions int32, rng *rand.Rand) *logFeed {
 	t.Helper()
-	f := &logFeed{t: t, worker: w, name: name, rng: rng, rows: [2]map[int]string{{}, {}}, count: map[int]int{}, last: make([][]*kgo.Record, logPartitions)}
+	f := &logFeed{t: t, worker: w, name: name, rng: rng, rows: [2]map[int]string{{}, {}}, count: map[int]int{}, last: make([][]*kgo.Record, partitions)}
 	var err error
 	if f.client, err = kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(50*time.Millisecond)); err != nil {
 		t.Fatal(err)
@@ -270,7 +262,7 @@ func newLogFeed(t *testing.T, w *logWorker, name string, rng *rand.Rand) *logFee
 	known := client.New(client.Config{URLs: []string{w.registry.URL()}})
 	for i, table := range logTables {
 		topic := name + ".public." + table
-		if _, err := kadm.NewClient(f.client).CreateTopic(t.Context(), logPartitions, 1, nil, topic); err != nil {
+		if _, err := kadm.NewClient(f.client).CreateTopic(t.Context(), partitions, 1, nil, topic); err != nil {
 			t.Fatal(err)
 		}
 		base := func(name string) *cdc.Type {
@@ -358,7 +350,7 @@ func (f *logFeed) record(table, id int, positioned bool) *kgo.Record {
 	if err != nil {
 		f.t.Error(err)
 	}
-	r := &kgo.Record{Topic: f.name + ".public." + logTables[table], Partition: cdc.Partition(key[cdc.KeyHeaderBytes:], logPartitions), Key: key, Value: value}
+	r := &kgo.Record{Topic: f.name + ".public." + logTables[table], Partition: cdc.Partition(key[cdc.KeyHeaderBytes:], int32(len(f.last))), Key: key, Value: value}
 	if pos := (cdc.Position{Epoch: 1, LSN: cdc.LSN(f.n), Ordinal: 1}); positioned {
 		r.Headers = []kgo.RecordHeader{{Key: cdc.HeaderPosition, Value: pos.Append(nil)}}
 	}

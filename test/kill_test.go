@@ -23,11 +23,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/tailrace/tailrace/internal/embedded/broker"
 	"github.com/tailrace/tailrace/internal/embedded/pgtest"
 	"github.com/tailrace/tailrace/internal/embedded/postgres"
-	"github.com/tailrace/tailrace/internal/embedded/real"
-	"github.com/tailrace/tailrace/internal/embedded/registry"
 )
 
 // The kill harness: fault points crossed with deaths, under a workload.
@@ -171,9 +168,7 @@ func harness(t *testing.T, delivery string, runs int) {
 // killWorker has servers of its own, for one run after the other.
 type killWorker struct {
 	postgres *postgres.Server
-	broker   brokerServer
-	registry registryServer
-	dir      string
+	ownServers
 
 	trap  *trap
 	pg    *tap
@@ -186,33 +181,16 @@ type killWorker struct {
 
 func newKillWorker(t *testing.T) *killWorker {
 	t.Helper()
-	w := &killWorker{dir: t.TempDir(), trap: &trap{}}
+	w := &killWorker{trap: &trap{}}
 	var err error
 	w.postgres, err = postgres.Start(t.Context(), postgres.Config{Version: os.Getenv(pgtest.EnvVersion), Settings: map[string]string{"wal_sender_timeout": "12s"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if os.Getenv(envKafka) != "" {
-		parts := installed(t)
-		k, err := parts.StartKafka(context.Background(), filepath.Join(w.dir, "kafka"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.broker, w.registry = k, externalRegistry{external(os.Getenv(envRegistry))}
-	} else {
-		b, err := broker.Start(broker.Config{DataDir: filepath.Join(w.dir, "broker")})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := registry.Start(registry.Config{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.broker, w.registry = b, r
-	}
+	w.ownServers = newOwnServers(t)
 	t.Cleanup(func() {
-		w.broker.Close()
-		for _, end := range []func() error{w.registry.Close, w.postgres.Stop, w.front.Close} {
+		w.end(t)
+		for _, end := range []func() error{w.postgres.Stop, w.front.Close} {
 			if err := end(); err != nil {
 				t.Error(err)
 			}
@@ -260,29 +238,6 @@ func (w *killWorker) startFront(t *testing.T) {
 	w.url = "http://" + l.Addr().String() + target.Path
 	target.Path = ""                     // it stands in w.url
 	go func() { _ = w.front.Serve(l) }() // ends with Close
-}
-
-func (w *killWorker) stopBroker() {
-	if k, ok := w.broker.(*real.Kafka); ok {
-		k.Kill()
-		return
-	}
-	w.broker.Close()
-}
-
-func (w *killWorker) restartBroker(t *testing.T) {
-	t.Helper()
-	if k, ok := w.broker.(*real.Kafka); ok {
-		if err := k.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	b, err := broker.Start(broker.Config{Port: port(t, w.broker.Addr()), DataDir: filepath.Join(w.dir, "broker")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.broker = b
 }
 
 // killRun is one point crossed with one death.

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -146,6 +147,69 @@ func (s *stack) restartRegistry(url string) {
 	if err := r.Restart(s.t.Context()); err != nil {
 		s.t.Fatal(err)
 	}
+}
+
+// ownServers are a broker that a harness stops and starts, and a registry, for one run
+// after the other.
+type ownServers struct {
+	broker   brokerServer
+	registry registryServer
+	dir      string
+}
+
+func newOwnServers(t *testing.T) ownServers {
+	t.Helper()
+	w := ownServers{dir: t.TempDir()}
+	if os.Getenv(envKafka) != "" {
+		k, err := installed(t).StartKafka(context.Background(), filepath.Join(w.dir, "kafka"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.broker, w.registry = k, externalRegistry{external(os.Getenv(envRegistry))}
+	} else {
+		b, err := broker.Start(broker.Config{DataDir: filepath.Join(w.dir, "broker")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := registry.Start(registry.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.broker, w.registry = b, r
+	}
+	return w
+}
+
+// end is called when nothing uses them any more.
+func (w *ownServers) end(t *testing.T) {
+	w.broker.Close()
+	if err := w.registry.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func (w *ownServers) stopBroker() {
+	if k, ok := w.broker.(*real.Kafka); ok {
+		k.Kill()
+		return
+	}
+	w.broker.Close()
+}
+
+func (w *ownServers) restartBroker(t *testing.T) {
+	t.Helper()
+	if k, ok := w.broker.(*real.Kafka); ok {
+		if err := k.Restart(t.Context()); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	b, err := broker.Start(broker.Config{Port: port(t, w.broker.Addr()), DataDir: filepath.Join(w.dir, "broker")})
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	w.broker = b
 }
 
 func port(t *testing.T, addr string) int {

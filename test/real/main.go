@@ -54,6 +54,11 @@ const usage = `Runs the tests that need Java, Maven or other languages. Steps, i
   kills, seed N             the kill tests, for each seed
   kill harness on PostgreSQL N
                             fault points crossed with deaths, for each version
+  processors on PostgreSQL N
+                            the suites of the processor, for each version
+  kill harness of processors on PostgreSQL N
+                            the same for processors, into PostgreSQL and from topics to topics,
+                            and members that come and go
   check on PostgreSQL N     the demo's check, for each seed or version
   clients                   readers in Python, JavaScript and Java, and Debezium's JDBC sink
   postgis                   the golden records of PostGIS; Debian, as root
@@ -117,6 +122,9 @@ func run(ctx context.Context, o options) (err error) {
 		r.harness("TestKillHarness", version, o.seed+int64(i), o.kills)
 		r.harness("TestKillHarnessAtLeastOnce", version, o.seed+int64(i), (o.kills+4)/5)
 	}
+	for i, version := range versions {
+		r.processors(version, o.seed+int64(i), (o.kills+1)/2)
+	}
 	for i := range max(seeds, len(versions)) {
 		seed, version := o.seed+int64(i), versions[i%len(versions)]
 		r.step(fmt.Sprintf("check on PostgreSQL %s, seed %d", version, seed), func(at addresses) ([]string, []string) {
@@ -156,6 +164,19 @@ func (r *runner) harness(test, version string, seed int64, runs int) {
 	r.step("kill harness on PostgreSQL "+version+", "+test, func(addresses) ([]string, []string) {
 		return []string{pgtest.EnvVersion + "=" + version, fmt.Sprintf("TAILRACE_SEED=%d", seed), fmt.Sprintf("TAILRACE_KILL_RUNS=%d", runs)},
 			[]string{"go", "test", "./test", "-count=1", "-parallel=1", "-timeout=60m", "-v", "-run", "^" + test + "$"}
+	})
+}
+
+// processors repeats the suites of the processor: those of its packages on a version of
+// PostgreSQL, and its kill harnesses and the storm against a Kafka of their own.
+func (r *runner) processors(version string, seed int64, runs int) {
+	env := []string{pgtest.EnvVersion + "=" + version, fmt.Sprintf("TAILRACE_SEED=%d", seed)}
+	r.step("processors on PostgreSQL "+version, func(addresses) ([]string, []string) {
+		return env, []string{"go", "test", "./processors/...", "./sinks/...", "./cmd/processor", "-count=1", "-timeout=20m"}
+	})
+	r.step("kill harness of processors on PostgreSQL "+version, func(addresses) ([]string, []string) {
+		return append(env, fmt.Sprintf("TAILRACE_PROCESSOR_KILL_RUNS=%d", runs), fmt.Sprintf("TAILRACE_LOG_KILL_RUNS=%d", runs), "TAILRACE_STORM=30s"),
+			[]string{"go", "test", "./test", "-count=1", "-parallel=1", "-timeout=60m", "-v", "-run", "^(TestProcessorKillHarness|TestKillLogHarness|TestRebalanceStorm)$"}
 	})
 }
 
