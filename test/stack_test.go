@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -237,7 +238,9 @@ func (p *process) exit() int {
 	case <-p.done:
 		return p.cmd.ProcessState.ExitCode()
 	case <-time.After(30 * time.Second):
-		p.t.Fatal("the process did not end within 30 s")
+		_ = p.cmd.Process.Signal(syscall.SIGQUIT) // for what its goroutines wait
+		<-p.done
+		p.t.Fatalf("the process did not end within 30 s:\n%s", tail(p.log.String(), 1000))
 		return -1
 	}
 }

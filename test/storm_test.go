@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -32,8 +33,12 @@ func TestRebalanceStorm(t *testing.T) {
 		}
 	}
 	rng := seed(t)
+	only := os.Getenv("TAILRACE_STORM_OF") // static or dynamic
 	for name, dynamic := range map[string]bool{"static members": false, "dynamic members": true} {
 		n := rng.Uint64()
+		if !strings.HasPrefix(name, only) {
+			continue
+		}
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newLogWorker(t)

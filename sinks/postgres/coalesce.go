@@ -138,6 +138,47 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 	return f
 }
 
+// without is what fold would make of fewer changes, where that is no more than to leave
+// operations out: each of them lost all of its changes, or none, and none is a layer. The
+// operations are the same ones, with other members.
+func (f *folded) without(changes, fewer []*sinks.Change) (less folded, ok bool) {
+	index := make([]int, len(changes)) // in fewer; -1: left out
+	n := 0
+	less.outcomes = make([]sinks.Outcome, len(fewer))
+	for i, c := range changes {
+		index[i] = -1
+		if n < len(fewer) && fewer[n] == c {
+			less.outcomes[n] = f.outcomes[i]
+			index[i] = n
+			n++
+		}
+	}
+	if n < len(fewer) || len(f.floors) > 0 {
+		return less, false
+	}
+	for _, op := range f.ops {
+		gone := 0
+		for _, m := range op.members {
+			if index[m] < 0 {
+				gone++
+			}
+		}
+		if op.layer > 0 || gone > 0 && gone < len(op.members) {
+			return less, false
+		}
+	}
+	for _, op := range f.ops {
+		if index[op.members[0]] < 0 {
+			continue
+		}
+		for i, m := range op.members {
+			op.members[i] = index[m]
+		}
+		less.ops = append(less.ops, op)
+	}
+	return less, true
+}
+
 func kindOf(c *sinks.Change) kind {
 	switch {
 	case c.Key == "":

@@ -26,6 +26,9 @@ import (
 //	one of those is refused in its turn                           as the first
 //	the connection ends, another owner has claimed                as in any other transaction
 //
+// What the rows have broken before, a length or a check constraint, is looked for first
+// (screen.go), so that the others can go in one statement.
+//
 // wary says for how many batches this way is the first that is tried: where one row is
 // faulty, others soon are.
 
@@ -72,7 +75,23 @@ func (t *transaction) patient(ctx context.Context) (result sinks.Result, err err
 	if amended == nil {
 		return result, refused
 	}
-	t.batch, t.refusals, t.folded = amended, nil, fold(amended.Changes, t.sink.template.target)
+	before := t.folded
+	t.batch, t.refusals = amended, nil
+	if less, ok := before.without(was.Changes, amended.Changes); ok {
+		t.folded = less
+		for _, op := range less.ops {
+			if !written[op] {
+				return result, refused // an operation of one change that was refused is not there
+			}
+			delete(written, op)
+		}
+		if len(written) > 0 {
+			return result, refused
+		}
+		result.Outcomes = t.folded.outcomes
+		return result, t.conclude(ctx, result)
+	}
+	t.folded = fold(amended.Changes, t.sink.template.target)
 	rest, known := t.remaining(written, was, outcomes)
 	if !known || len(t.folded.refusals) > 0 || len(t.folded.floors) > 0 {
 		return result, refused
@@ -128,10 +147,25 @@ func (t *transaction) conclude(ctx context.Context, result sinks.Result) error {
 func (t *transaction) parts(ctx context.Context, ops []*operation, outcomes []sinks.Outcome) (map[*operation]bool, error) {
 	written := make(map[*operation]bool, len(ops))
 	size := max(leastPart, (len(ops)+mostParts-1)/mostParts)
+	if t.sink.foresees.Load() { // what was refused last was known before
+		size = max(leastPart, len(ops))
+	}
+	var all []*operation // that were unlikely
 	for _, g := range groups(ops, func(op *operation) *table { return t.tables[op.target] }) {
-		if err := t.divide(ctx, g, g.ops, size, outcomes, written); err != nil {
+		likely, unlikely, err := t.screen(ctx, g, g.ops)
+		if err != nil {
 			return nil, err
 		}
+		if err := t.divide(ctx, g, likely, size, outcomes, written); err != nil {
+			return nil, err
+		}
+		if err := t.divide(ctx, g, unlikely, 1, outcomes, written); err != nil {
+			return nil, err
+		}
+		all = append(all, unlikely...)
+	}
+	if len(t.refusals) > 0 {
+		t.sink.foresees.Store(t.foreseen(all))
 	}
 	refused := make(map[int]bool, len(t.refusals))
 	for _, r := range t.refusals {
@@ -169,6 +203,9 @@ func (t *transaction) divide(ctx context.Context, g *group, ops []*operation, si
 		}
 		if record == nil {
 			continue
+		}
+		if err := t.learn(ctx, g); err != nil {
+			return err
 		}
 		bad := parts[len(answers)].ops
 		ops = ops[len(bad):]

@@ -27,8 +27,10 @@ type Sink struct {
 	prepareMu sync.Mutex // guards the following
 	prepared  bool
 
-	purged atomic.Int64 // Unix seconds of the last purge of tombstones
-	wary   atomic.Int32 // batches that are written in parts at once
+	purged   atomic.Int64 // Unix seconds of the last purge of tombstones
+	wary     atomic.Int32 // batches that are written in parts at once
+	screens  screens
+	foresees atomic.Bool // the last refusals were those that the screens named
 
 	// atCommit, when set by a test, runs when a batch is written and its COMMIT
 	// is about to be sent.
