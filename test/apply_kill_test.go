@@ -80,7 +80,11 @@ func TestProcessorKillHarness(t *testing.T) {
 	})
 }
 
-func newApplyWorker(t *testing.T) *applyWorker { return &applyWorker{newKillWorker(t)} }
+func newApplyWorker(t *testing.T) *applyWorker {
+	w := &applyWorker{newKillWorker(t)}
+	w.kafka.linger = 20 * time.Second
+	return w
+}
 
 // applyWorker is a killWorker whose PostgreSQL is the sink.
 type applyWorker struct{ *killWorker }

@@ -59,7 +59,11 @@ type tap struct {
 	listener net.Listener
 	target   func() string
 	talk     func(*link) (up, down func() error) // forward one message each way
-	instead  atomic.Pointer[[]byte]              // what a client of PostgreSQL gets in the place of the next change
+	// linger is for how long the server does not hear that a client is gone, or until it
+	// answers it: the client's machine is gone. kfake counts a member in whose first answer
+	// it cannot deliver, and never finds it missing.
+	linger  time.Duration
+	instead atomic.Pointer[[]byte] // what a client of PostgreSQL gets in the place of the next change
 
 	mu    sync.Mutex // guards the following
 	links map[*link]bool
@@ -106,13 +110,25 @@ func (x *tap) accept() {
 		x.links[l] = true
 		x.mu.Unlock()
 		up, down := x.talk(l)
-		go l.run(up)
-		go l.run(down)
+		go func() {
+			l.run(up)
+			if x.linger > 0 {
+				_ = l.client.Close()
+				select {
+				case <-x.t.Context().Done():
+				case <-time.After(x.linger):
+				}
+			}
+			l.close()
+		}()
+		go func() {
+			l.run(down)
+			l.close()
+		}()
 	}
 }
 
 func (l *link) run(one func() error) {
-	defer l.close()
 	for one() == nil {
 		l.tap.mu.Lock()
 		mute := l.tap.mute

@@ -5,7 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -140,6 +142,7 @@ func newLogWorker(t *testing.T) *logWorker {
 	t.Cleanup(func() { w.end(t) })
 	address := w.broker.Addr() // also of the one that is started again
 	w.tap = newKafkaTap(t, w.trap, func() string { return address })
+	w.tap.linger = 20 * time.Second
 	return w
 }
 
@@ -160,6 +163,7 @@ func (r *logRun) run(point logPoint, death logDeath, number uint64) {
 	if !point.start {
 		hit = r.worker.trap.set(point.kind, point.after, skip, strike)
 	}
+	defer r.explain()
 	done := make(chan struct{})
 	stop := make(chan struct{})
 	go func() {
@@ -198,6 +202,29 @@ func (r *logRun) run(point logPoint, death logDeath, number uint64) {
 	}
 	for _, p := range r.processes {
 		p.kill()
+	}
+}
+
+// explain shows what each processor says of itself when the run has failed.
+func (r *logRun) explain() {
+	if !r.t.Failed() {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, p := range r.processes {
+		resp, err := http.Get("http://" + p.ops + "/status")
+		if err != nil {
+			r.t.Logf("%s: %v", name, err)
+			continue
+		}
+		b, err := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		r.t.Logf("%s: %v %s", name, err, b)
+		if err := p.cmd.Process.Signal(syscall.SIGQUIT); err == nil { // for what its goroutines wait
+			<-p.done
+			r.t.Logf("%s: %s", name, tail(p.log.String(), 1500))
+		}
 	}
 }
 

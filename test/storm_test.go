@@ -53,6 +53,7 @@ const stormPartitions = 8
 func (r *logRun) storm(length time.Duration, number uint64) {
 	rng := rand.New(rand.NewPCG(number, 0))
 	feed := newLogFeed(r.t, r.worker, r.name, stormPartitions, rand.New(rand.NewPCG(number, 1)))
+	defer r.explain()
 	feed.write(50)
 	stop, done, asked := make(chan struct{}), make(chan struct{}), make(chan int)
 	go func() {
