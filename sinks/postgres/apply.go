@@ -23,6 +23,7 @@ type transaction struct {
 	folded   folded
 	tables   map[string]*table
 	refusals []sinks.Refusal
+	undo     bool            // the savepoint is to be rolled back to, with what is sent next
 	saved    bool            // there is a savepoint
 	refusal  *pgconn.PgError // the server's last error
 }
@@ -222,6 +223,15 @@ type answer struct {
 // send runs queries in one round trip and reads all answers. The first error
 // ends it; the server has then skipped the rest, and the answers are those before it.
 func (t *transaction) send(ctx context.Context, queries []*query) ([]answer, error) {
+	if !t.undo {
+		return t.pipe(ctx, queries)
+	}
+	t.undo = false
+	answers, err := t.pipe(ctx, append([]*query{newQuery("ROLLBACK TO SAVEPOINT part")}, queries...))
+	return answers[min(1, len(answers)):], err
+}
+
+func (t *transaction) pipe(ctx context.Context, queries []*query) ([]answer, error) {
 	pipeline := t.conn.PgConn().StartPipeline(ctx)
 	for _, q := range queries {
 		pipeline.SendQueryParams(q.sql, q.values, q.oids, q.formats, nil)

@@ -134,7 +134,7 @@ func (t *transaction) remaining(written map[*operation]bool, was *sinks.Batch, o
 
 // conclude writes what the batch has beside its rows, and commits.
 func (t *transaction) conclude(ctx context.Context, result sinks.Result) error {
-	if queries := t.beside(); len(queries) > 0 {
+	if queries := t.beside(); len(queries) > 0 || t.undo {
 		if _, err := t.send(ctx, queries); err != nil {
 			return err
 		}
@@ -245,7 +245,7 @@ func (t *transaction) together(ctx context.Context, parts []*group) (answers []a
 		answers = append(answers, all[i])
 	}
 	if errors.As(err, &record) {
-		_, err = t.send(ctx, []*query{newQuery("ROLLBACK TO SAVEPOINT part")})
+		t.undo, err = true, nil
 	}
 	return answers, record, err
 }
