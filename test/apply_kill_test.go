@@ -74,7 +74,7 @@ func TestProcessorKillHarness(t *testing.T) {
 	}
 	t.Parallel()
 	runs := drawKills(t, seed(t), names(applyPoints, func(p killPoint) string { return p.name }), names(applyDeaths, func(d applyDeath) string { return d.name }),
-		"TAILRACE_PROCESSOR_KILL_RUNS", 3)
+		"TAILRACE_PROCESSOR_KILL_RUNS", 10)
 	runDrawn(t, runs, newApplyWorker, func(w *applyWorker, t *testing.T, c drawn) {
 		w.run(t, applyPoints[c.point], applyDeaths[c.death], c.seed)
 	})

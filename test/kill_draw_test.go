@@ -51,13 +51,17 @@ func drawKills(t *testing.T, rng *rand.Rand, points, deaths []string, variable s
 		t.Fatalf("TAILRACE_KILL=%q: there is no such run", only)
 	}
 	rng.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	most := runsPerWorker
+	if runs == few {
+		most = (few + 1) / 2 // two at once
+	}
 	var workers [][]drawn
 	for i := range runs {
 		c := all[i%len(all)]
 		if c.seed = rng.Uint64N(1 << 32); c.name == only && os.Getenv("TAILRACE_SEED") != "" {
 			c.seed, _ = strconv.ParseUint(os.Getenv("TAILRACE_SEED"), 10, 64) // seed has seen it
 		}
-		if i%runsPerWorker == 0 {
+		if i%most == 0 {
 			workers = append(workers, nil)
 		}
 		workers[len(workers)-1] = append(workers[len(workers)-1], c)

@@ -128,7 +128,7 @@ func TestKillLogHarness(t *testing.T) {
 		t.Skip("starts servers of its own")
 	}
 	runs := drawKills(t, seed(t), names(logPoints, func(p logPoint) string { return p.name }), names(logDeaths, func(d logDeath) string { return d.name }),
-		"TAILRACE_LOG_KILL_RUNS", 4)
+		"TAILRACE_LOG_KILL_RUNS", 10)
 	runDrawn(t, runs, newLogWorker, func(w *logWorker, t *testing.T, c drawn) {
 		w.runs++
 		r := &logRun{t: t, worker: w, name: fmt.Sprintf("log%d", w.runs), dir: t.TempDir(), processes: map[string]*process{}}
