@@ -238,6 +238,9 @@ func (r *Runtime) detach(parts []kafka.TopicPartition) []*owner {
 		if o := r.owners[tp]; o != nil {
 			owners = append(owners, o)
 			delete(r.owners, tp)
+			if o.task != nil {
+				o.task.unclaim(tp.Topic)
+			}
 		}
 		delete(r.refused, tp)
 		delete(r.sent, tp)

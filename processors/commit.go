@@ -168,6 +168,9 @@ func (o *owner) reclaim(ctx context.Context) (sinks.Claim, error) {
 	wait := backoff{config: o.config.Retry}
 	for {
 		claim, err := o.config.Sink.Reclaim(ctx, o.claim)
+		if err == nil && o.task != nil {
+			o.task.claim(claim)
+		}
 		if err == nil || errors.Is(err, sinks.ErrFenced) || ctx.Err() != nil {
 			return claim, err
 		}

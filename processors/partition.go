@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -30,7 +31,7 @@ type owner struct {
 	topics     func() []string
 	reposition func(*owner)
 	budget     func() int // bytes that the partition may hold
-	renew      func(*owner, sinks.Claim)
+	renew      func(o *owner, c sinks.Claim, robbed bool)
 	queue      *queue
 	wake       func() // makes the owner's goroutine look at its commands
 
@@ -62,6 +63,7 @@ type owner struct {
 	obeys    obedience
 
 	cancel  context.CancelFunc // of run
+	suspect atomic.Bool        // an owner of the same task was robbed: its claims were one decision
 	leave   sync.Once          // closes leaving
 	leaving chan struct{}      // closed by release: what fails is not tried again
 	done    chan struct{}      // closed when run has returned
@@ -92,9 +94,10 @@ func (o *owner) run(ctx context.Context) {
 	err := o.work(ctx)
 	if errors.Is(err, sinks.ErrFenced) && ctx.Err() == nil {
 		o.queue.close()
+		robbed := !o.suspect.Load()
 		var claim sinks.Claim
 		if claim, err = o.regain(ctx, err); err == nil {
-			o.renew(o, claim)
+			o.renew(o, claim, robbed)
 			return
 		}
 	}
@@ -125,6 +128,9 @@ func (o *owner) work(ctx context.Context) error {
 			if err := o.persist(ctx, func(ctx context.Context, _ attempts) error { return o.jump(ctx) }); err != nil {
 				return err
 			}
+		}
+		if o.suspect.Load() {
+			return sinks.ErrFenced
 		}
 		if o.orders.any(o.tp) {
 			if err := o.persist(ctx, o.obey); err != nil {

@@ -19,6 +19,8 @@ package processors
 //	killed behind the claim           nothing was written under it
 //	messages that were fetched        the goroutine that polls seeks, between two polls, and only
 //	before the seek                   then the new owner begins: nothing is left out before what it gets
+//	one of several partitions that    the sink compares the claims of all of them with each batch
+//	share state was taken             that writes the state (Batch.Beside), and all claim again
 //	the group takes the partition     the owner is not the partition's any more: none begins
 //	back meanwhile
 
@@ -51,17 +53,12 @@ func (o *owner) regain(ctx context.Context, fenced error) (sinks.Claim, error) {
 		cancel()
 		var claim sinks.Claim
 		if err == nil {
-			claim, err = o.config.Sink.Claim(ctx, o.claim.Partition)
+			claim, err = o.reclaimShared(ctx)
 		}
 		if err == nil && claim.Next == sinks.NoOffset {
 			return claim, &cdc.StopError{What: "the sink has lost the partition's offset", Pos: o.tp.String(), Next: "restart to begin as source.start says"}
 		}
 		if err == nil {
-			if o.task != nil { // what the other one has written
-				o.task.serial.Lock()
-				o.task.loaded = false
-				o.task.serial.Unlock()
-			}
 			o.log.Warn("somebody else had claimed the partition, which is this member's; going on from the sink's offset", "offset", claim.Next, "was", o.position(), "epoch", claim.Epoch)
 			return claim, nil
 		}
@@ -71,16 +68,40 @@ func (o *owner) regain(ctx context.Context, fenced error) (sinks.Claim, error) {
 	}
 }
 
+// reclaimShared claims the partition. No other partition of its task writes meanwhile, and
+// the next one that does reads the state anew: whoever robbed this one may have written it.
+func (o *owner) reclaimShared(ctx context.Context) (sinks.Claim, error) {
+	t := o.task
+	if t == nil {
+		return o.config.Sink.Claim(ctx, o.claim.Partition)
+	}
+	t.serial.Lock()
+	defer t.serial.Unlock()
+	claim, err := o.config.Sink.Claim(ctx, o.claim.Partition)
+	if err == nil {
+		t.loaded = false
+		t.claim(claim)
+	}
+	return claim, err
+}
+
 // regained is an owner that has ended with a new claim.
 type regained struct {
 	owner *owner
 	claim sinks.Claim
 }
 
-// renew has the next poll begin an owner anew.
-func (r *Runtime) renew(o *owner, c sinks.Claim) {
+// renew has the next poll begin an owner anew. Where it was robbed of a partition that
+// shares its state, the others of the task were probably robbed with it: they claim again.
+func (r *Runtime) renew(o *owner, c sinks.Claim, robbed bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, other := range r.owners {
+		if robbed && o.task != nil && other.task == o.task && other != o {
+			other.suspect.Store(true)
+			other.queue.poke()
+		}
+	}
 	r.regained = append(r.regained, regained{o, c})
 	r.interrupt()
 }

@@ -73,6 +73,33 @@ func TestAZombieThatTheGroupDoesNotKnowClaimsNothing(t *testing.T) {
 	w.wantRows(map[int]row{1: {"first", "x", "1"}})
 }
 
+// Two topics share their state. A zombie that takes the claim of one of them alone, and
+// writes the state, is noticed by the owner of the other with its next batch: what that one
+// has in memory is not what it writes.
+func TestAZombieDoesNotWriteTheStateBesideItsOwner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.createTopic("shop.public.others", 1)
+	w.publish(w.put(1, 1, "one", "", 1))
+	w.start(stateful(counting), func(s *setup) { s.consumer.Topics, s.consumer.Tasks = []string{topic, "shop.public.others"}, true })
+	w.reach(0, 1)
+	until(t, "both topics", func() bool { return w.value("SELECT count(*)::text FROM tailrace.offsets") == "2" })
+	w.exec("UPDATE tailrace.offsets SET epoch = epoch + 1 WHERE topic = 'shop.public.others'")
+	w.exec("UPDATE tailrace.state SET value = 'zombie' WHERE value = '+'")
+	w.publish(w.put(2, 2, "two", "", 2))
+	w.reach(0, 2)
+	w.wantRows(map[int]row{1: {"one", "+", "1"}, 2: {"two", "zombie+", "2"}})
+	other := *table
+	other.Name = "others"
+	w.publishTo("shop.public.others", w.change(&other, 3, 'c', text("3"), text("three"), text(""), text("3")))
+	until(t, "the other topic to go on", func() bool {
+		return w.value("SELECT next_offset::text FROM tailrace.offsets WHERE topic = 'shop.public.others'") == "1"
+	})
+	if got := w.value("SELECT note FROM public.others"); got != "zombie++" {
+		t.Errorf("behind both: got %q, want the state of both", got)
+	}
+}
+
 // askedSource says when it is asked to take an offset.
 type askedSource struct {
 	processors.Source

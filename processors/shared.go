@@ -54,7 +54,7 @@ func (o *owner) commitShared(ctx context.Context, messages []kafka.Message, trie
 		o.purge(overlay)
 		changes := overlay.Changes()
 		p.batch.State = entriesOf(changes)
-		o.gated = p.gated
+		o.gated, p.batch.Beside = p.gated, t.beside(o.tp.Topic)
 		result, err := o.write(ctx, p.batch)
 		var refused *sinks.RefusedError
 		if errors.As(err, &refused) {
@@ -118,6 +118,35 @@ func (o *owner) purge(overlay *state.Overlay) {
 	}
 }
 
+// claim notes the claim of one of the task's partitions.
+func (t *task) claim(c sinks.Claim) {
+	t.claimsMu.Lock()
+	defer t.claimsMu.Unlock()
+	if t.claims == nil {
+		t.claims = map[string]sinks.Claim{}
+	}
+	t.claims[c.Topic] = c
+}
+
+// unclaim forgets a partition that is not here any more.
+func (t *task) unclaim(topic string) {
+	t.claimsMu.Lock()
+	defer t.claimsMu.Unlock()
+	delete(t.claims, topic)
+}
+
+// beside are the claims of the task's other partitions.
+func (t *task) beside(topic string) (all []sinks.Claim) {
+	t.claimsMu.Lock()
+	defer t.claimsMu.Unlock()
+	for other, c := range t.claims {
+		if other != topic {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 // share makes an owner one of a task's. r.mu is held.
 func (r *Runtime) share(o *owner, of int32) error {
 	counts := map[string]int32{o.tp.Topic: of}
@@ -139,6 +168,7 @@ func (r *Runtime) share(o *owner, of int32) error {
 	}
 	o.task, o.of, o.blamed, o.line = t, of, map[int64]*sinks.RecordError{}, nil
 	o.decoder.steps = true
+	t.claim(o.claim)
 	return nil
 }
 

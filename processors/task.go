@@ -29,6 +29,9 @@ type task struct {
 	serial sync.Mutex
 	loaded bool
 
+	claimsMu sync.Mutex             // guards the following
+	claims   map[string]sinks.Claim // by topic, of the partitions that are here
+
 	// In the protocol in the log the state is read in the background. ready says that it
 	// has been, and that the partitions are taken up; Runtime.mu guards the others.
 	ready atomic.Bool

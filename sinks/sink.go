@@ -128,6 +128,11 @@ type Batch struct {
 	// a *RefusedError.
 	Without func([]Refusal) *Batch
 
+	// Beside are the claims of the other partitions that share the state with Claim's: the
+	// sink answers ErrFenced, too, unless each of them is the newest. Else an owner of one
+	// of them that was frozen, and claims late, would write the state with this one.
+	Beside []Claim
+
 	State []StateEntry // what the pipeline remembers; the sink is a Stateful
 }
 

@@ -134,6 +134,19 @@ func (t *transaction) fence() *query {
 		text(t.pipeline).text(c.Topic).bigint(int64(c.Number)).bigint(c.Epoch).bigint(t.batch.Expect).bigint(t.batch.Next).bigint(t.batch.Generation).text(t.batch.Note)
 }
 
+// others finds the partitions beside this one whose claim is as known, and keeps it so
+// until the transaction ends.
+func (t *transaction) others() *query {
+	var topics textArray
+	var epochs []int64
+	for _, c := range t.batch.Beside {
+		topics.addString(c.Topic)
+		epochs = append(epochs, c.Epoch)
+	}
+	return newQuery("SELECT topic FROM " + t.state + ".offsets WHERE pipeline = $1::text AND partition = $2::bigint AND (topic, epoch) IN (SELECT * FROM unnest($3::text[], $4::bigint[])) FOR SHARE").
+		text(t.pipeline).bigint(int64(t.batch.Claim.Number)).texts(&topics).bigints(epochs)
+}
+
 // swift sends the whole transaction but its COMMIT in one round trip.
 func (t *transaction) swift(ctx context.Context) (result sinks.Result, err error) {
 	defer func() {
@@ -151,11 +164,14 @@ func (t *transaction) swift(ctx context.Context) (result sinks.Result, err error
 		queries = append(queries, g.statement(t.scope))
 	}
 	queries = append(queries, t.beside()...)
+	if len(t.batch.Beside) > 0 {
+		queries = append(queries, t.others())
+	}
 	answers, err := t.send(ctx, queries)
 	if err != nil {
 		return result, err
 	}
-	if answers[1].affected != 1 {
+	if answers[1].affected != 1 || len(t.batch.Beside) > 0 && len(answers[len(answers)-1].rows) != len(t.batch.Beside) {
 		return result, sinks.ErrFenced
 	}
 	result.Outcomes = t.folded.outcomes
