@@ -2,13 +2,18 @@ package kafka
 
 import (
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tailrace/tailrace/internal/embedded/broker"
 )
 
 // place is the number that a record of these tests stands for; what has none does not
@@ -242,5 +247,73 @@ func TestGroupOffsetsAreSetWhereNobodyIsAMember(t *testing.T) {
 	}
 	if err := g.Set(t.Context(), want); err == nil {
 		t.Error("the offsets of a group with a member were set")
+	}
+}
+
+// TestSearchInALargeTopic finds a place in six partitions; TAILRACE_FIND_RECORDS says how
+// many records they have. A search takes a look for each halving of a partition, and
+// each look is one request, whatever the topic's size.
+func TestSearchInALargeTopic(t *testing.T) {
+	t.Parallel()
+	records := 60_000
+	if n, err := strconv.Atoi(os.Getenv("TAILRACE_FIND_RECORDS")); err == nil {
+		records = n
+	}
+	b, err := broker.Start(broker.Config{DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	c := Config{Brokers: []string{b.Addr()}}
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MaxBufferedRecords(50_000), kgo.ProducerBatchCompression(kgo.Lz4Compression()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	const partitions = 6
+	topic(t, kadm.NewClient(client), partitions, "t")
+	value := make([]byte, 100)
+	var failed atomic.Pointer[error]
+	for n := range records {
+		r := &kgo.Record{Topic: "t", Partition: int32(n % partitions), Value: value, Headers: []kgo.RecordHeader{{Key: "place", Value: strconv.AppendInt(nil, int64(n), 10)}}}
+		client.Produce(t.Context(), r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				failed.Store(&err)
+			}
+		})
+	}
+	if err := client.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := failed.Load(); err != nil {
+		t.Fatal(*err)
+	}
+	f, err := NewFinder(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(f.Close)
+	ranges, err := f.Ranges(t.Context(), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	most := int64(partitions * (bits.Len(uint(records/partitions)) + 1))
+	for range 5 {
+		x := rand.IntN(records)
+		before, started := f.Looks(), time.Now()
+		found, err := f.Search(t.Context(), ranges, atLeast(x))
+		if err != nil {
+			t.Fatal(err)
+		}
+		looks := f.Looks() - before
+		t.Logf("place %d of %d records in %s, %d looks", x, records, time.Since(started).Round(time.Microsecond), looks)
+		if looks > most {
+			t.Errorf("%d looks, want at most %d", looks, most)
+		}
+		for tp, at := range found {
+			if want := int64((x - int(tp.Partition) + partitions - 1) / partitions); at.Offset != want {
+				t.Errorf("%s: offset %d, want %d", tp, at.Offset, want)
+			}
+		}
 	}
 }

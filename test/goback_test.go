@@ -27,7 +27,6 @@ type backWorld struct {
 	*replayWorld
 	work  *workload
 	sink  string // URL
-	steps string
 	extra string
 	marks int
 	proc  *process
