@@ -23,31 +23,46 @@ func (s *Sink) Inspect(ctx context.Context, p sinks.Partition, changes []*sinks.
 	defer s.pool.release(conn)
 	t := &transaction{sink: s, conn: conn, scope: scope{state: s.state, pipeline: s.cfg.Pipeline, partition: p.Number}}
 	versions := make([]sinks.Version, len(changes))
+	tables := map[string]*table{}
+	var ops []*operation
 	for i, c := range changes {
 		if c.Floor != nil {
 			continue
 		}
 		op := single(c, i, s.template.target(c.Origin))
-		tab, _, err := s.tables.find(ctx, conn, op.target)
-		if err != nil {
-			return fail(err)
+		tab, known := tables[op.target]
+		if !known {
+			if tab, _, err = s.tables.find(ctx, conn, op.target); err != nil {
+				return fail(err)
+			}
+			tables[op.target] = tab
 		}
-		if tab == nil {
-			continue
+		if tab != nil {
+			ops = append(ops, op)
 		}
-		g := &group{kind: op.kind, table: tab, ops: []*operation{op}, columns: c.Shape.Key}
-		answers, err := t.send(ctx, []*query{g.look(t.scope, op.kind != appendRow)})
-		if err != nil {
-			return fail(err)
-		}
-		for _, row := range answers[0].rows { // number, there, generation, position
+	}
+	work := groups(ops, func(op *operation) *table { return tables[op.target] })
+	queries := make([]*query, len(work))
+	for i, g := range work {
+		queries[i] = (&group{kind: g.kind, table: g.table, ops: g.ops, columns: g.ops[0].shape.Key}).lookup(t.scope)
+	}
+	answers, err := t.send(ctx, queries)
+	if err != nil {
+		return fail(err)
+	}
+	for i, g := range work {
+		for _, row := range answers[i].rows { // number, there, generation, position
+			n, err := strconv.Atoi(string(row[0]))
+			if err != nil || n < 1 || n > len(g.ops) {
+				return fail(fmt.Errorf("row number %q", row[0]))
+			}
 			v := sinks.Version{Exists: string(row[1]) == "t", Pos: string(row[3])}
 			if v.Pos != "" {
 				if v.Generation, err = strconv.ParseInt(string(row[2]), 10, 64); err != nil {
 					return fail(err)
 				}
 			}
-			versions[i] = v
+			versions[g.ops[n-1].members[0]] = v
 		}
 	}
 	return versions, nil
