@@ -50,6 +50,9 @@ type Stretch struct {
 	// part of it. What a row has from there on, it keeps.
 	End   int64  `json:"end,omitempty"`
 	Until string `json:"until,omitempty"`
+	// Missing: only what rows do not have is applied, whichever generation it is from
+	// that they have something.
+	Missing bool `json:"missing,omitempty"`
 }
 
 // Note is the stretch as a note; "" for none.
@@ -117,12 +120,15 @@ func (o *owner) batch(next int64) *sinks.Batch {
 // again.
 func (o *owner) keep(ctx context.Context, p *plan) error {
 	s := o.stretch
-	if !s.ends() || len(p.batch.Changes) == 0 {
+	missing := s != nil && s.Missing && o.generation > 1 // in the first, the sink itself compares
+	if !s.ends() && !missing || len(p.batch.Changes) == 0 {
 		return nil
 	}
-	if slices.ContainsFunc(p.batch.Changes, func(c *sinks.Change) bool { return c.Floor != nil }) {
-		p.batch.Note = s.open().at(p.batch.Next).Note()
-		return nil
+	if s.ends() && slices.ContainsFunc(p.batch.Changes, func(c *sinks.Change) bool { return c.Floor != nil }) {
+		s = s.open()
+		if p.batch.Note = s.at(p.batch.Next).Note(); !missing {
+			return nil
+		}
 	}
 	look, ok := o.config.Sink.(sinks.Inspector)
 	if !ok {
@@ -134,7 +140,7 @@ func (o *owner) keep(ctx context.Context, p *plan) error {
 	}
 	changes, items := p.batch.Changes[:0:0], p.items[:0:0]
 	for i, v := range versions {
-		if v.Pos != "" && v.Generation < p.batch.Generation && v.Pos >= s.Until {
+		if v.Pos != "" && v.Generation < p.batch.Generation && (s.ends() && v.Pos >= s.Until || missing && v.Pos >= p.batch.Changes[i].Pos) {
 			continue
 		}
 		changes, items = append(changes, p.batch.Changes[i]), append(items, p.items[i])
@@ -209,7 +215,7 @@ func (o *owner) seek(d *order) *sinks.Batch {
 	if d.Generation > 0 {
 		b.Generation = max(d.Generation, o.generation+1)
 	}
-	s := &Stretch{Version: 1, ID: d.ID, From: b.Next, Then: o.expect}
+	s := &Stretch{Version: 1, ID: d.ID, From: b.Next, Then: o.expect, Missing: d.Generation == 0}
 	if o.stretch != nil {
 		s.Then = max(s.Then, o.stretch.Then)
 	}

@@ -112,6 +112,27 @@ func TestGoBackForWhatIsMissing(t *testing.T) {
 	p.stop()
 }
 
+// Also where an older generation has applied what a row has.
+func TestGoBackForWhatIsMissingInALaterGeneration(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	changed(w)
+	w.start()
+	w.reach(0, 5)
+	c := w.console()
+	id := c.goBack("a", func(cmd *processors.Command) { cmd.Next, cmd.Generation = 4, 2 })
+	c.want(id, processors.VerdictSetBack, "generation 2")
+	w.publish(w.put(6, 4, "four", "x", 6))
+	w.reach(0, 6)
+	damage(w)
+	w.exec("DELETE FROM public.items WHERE id = 3")
+	id = c.goBack("b", func(cmd *processors.Command) { cmd.Next = 0 })
+	c.want(id, processors.VerdictSetBack, "generation 2")
+	w.publish(w.put(7, 5, "five", "x", 7))
+	w.reach(0, 7)
+	w.wantRows(map[int]row{1: {"wrong", "x", "4"}, 2: {"wrong", "x", "5"}, 3: {"three", "x", "3"}, 4: {"wrong", "x", "6"}, 5: {"five", "x", "7"}})
+}
+
 // Rows that are parked behind a record that comes again go on with it.
 func TestGoBackEndsParking(t *testing.T) {
 	t.Parallel()

@@ -34,6 +34,7 @@ type rowGate struct {
 	space      string // before the names of tables: of a second stage
 	generation int64
 	until      *state.Place // rows keep what they have from there on; nil: a generation has no end
+	missing    bool         // rows keep all that they have
 	late       LatePolicy
 	now        time.Time
 
@@ -140,7 +141,7 @@ func (g *rowGate) see(ctx context.Context, it *item) (*passage, verdict, error) 
 	}
 	p.row = old
 	if known {
-		if old.Generation < g.generation && g.keeps(old.Seen) {
+		if old.Generation < g.generation && (g.keeps(old.Seen) || g.missing && at.Compare(old.Seen) <= 0) {
 			return p, stale, nil
 		}
 		switch d := cmp.Or(cmp.Compare(g.generation, old.Generation), at.Compare(old.Seen)); {
@@ -237,10 +238,10 @@ func (g *rowGate) stored(ctx context.Context, o *sinks.Origin) (state.TableRecor
 // comes again, but for what stands behind the end of the stretch.
 func (g *rowGate) renew(old state.TableRecord) state.TableRecord {
 	r := state.TableRecord{Generation: g.generation, Value: old.Value, Key: old.Key}
-	if g.keeps(old.Truncated) {
+	if g.stays(old.Truncated) {
 		r.Truncated = old.Truncated
 	}
-	if g.keeps(old.Expired) {
+	if g.stays(old.Expired) {
 		r.Expired = old.Expired
 	}
 	return r
@@ -248,6 +249,9 @@ func (g *rowGate) renew(old state.TableRecord) state.TableRecord {
 
 // keeps tells whether what an older generation has done at a position stays.
 func (g *rowGate) keeps(at state.Place) bool { return g.until != nil && at.Compare(*g.until) >= 0 }
+
+// stays is keeps for what a change of a table would end.
+func (g *rowGate) stays(at state.Place) bool { return g.missing || g.keeps(at) }
 
 func (g *rowGate) row(ctx context.Context, k state.Key) (state.RowRecord, bool, error) {
 	b, ok, err := g.overlay.Get(ctx, k)
@@ -267,7 +271,7 @@ func (g *rowGate) ended(ctx context.Context, table string, floor state.Place) ([
 		if err != nil {
 			return err
 		}
-		if r.Removed.IsZero() && r.Applied != (state.Place{}) && (r.Generation < g.generation && !g.keeps(r.Seen) || r.Applied.Compare(floor) <= 0) {
+		if r.Removed.IsZero() && r.Applied != (state.Place{}) && (r.Generation < g.generation && !g.stays(r.Seen) || r.Applied.Compare(floor) <= 0) {
 			out = append(out, endedRow{key, r.KeySchema})
 		}
 		return nil

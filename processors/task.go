@@ -71,7 +71,7 @@ func (o *owner) admit(ctx context.Context, messages []kafka.Message, overlay *st
 		return nil, err
 	}
 	t := o.task
-	gate := &rowGate{overlay: overlay, store: t.replica.Memory, space: o.space, generation: o.generation, until: o.stretch.until(), late: o.config.Late, now: time.Now().Truncate(time.Second)}
+	gate := &rowGate{overlay: overlay, store: t.replica.Memory, space: o.space, generation: o.generation, until: o.stretch.until(), missing: o.stretch != nil && o.stretch.Missing, late: o.config.Late, now: time.Now().Truncate(time.Second)}
 	if t.line != nil {
 		t.line.ctx, t.line.arena, t.line.generation = ctx, &o.decoder.arena, o.generation
 		t.line.over(overlay)
