@@ -195,15 +195,6 @@ func (w *backWorld) changes() {
 	w.replayWorld.work(w.work, time.Duration(200+w.rng.IntN(400))*time.Millisecond)
 }
 
-// now is the server's time, with nothing committed near it.
-func (w *backWorld) now() string {
-	w.t.Helper()
-	pause(w.t, 20)
-	at := w.value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
-	pause(w.t, 20)
-	return at
-}
-
 // audited makes the sink remember every version that a row had.
 func (w *backWorld) audited() {
 	w.t.Helper()

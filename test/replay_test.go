@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/tailrace/tailrace/cdc"
 )
@@ -202,6 +205,15 @@ func (w *replayWorld) settled(mark int) {
 	})
 }
 
+// now is the server's time, with nothing committed near it.
+func (w *replayWorld) now() string {
+	w.t.Helper()
+	pause(w.t, 20)
+	at := w.value("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+	pause(w.t, 20)
+	return at
+}
+
 // TestReplayGivesWhatWasPublished: for random histories, replays from random places
 // have exactly the records that the relay's topics have from there on, however often
 // the replay is killed, while the relay goes on.
@@ -248,7 +260,92 @@ func TestReplayGivesWhatWasPublished(t *testing.T) {
 		w.sql(fmt.Sprintf(`UPDATE accounts SET note = 'live %d'`, round)) // not part of the next comparison's past alone
 		w.settled(round + 2)
 	}
+	// From a time: nothing commits near it.
+	at := w.now()
+	from, err := cdc.ParseLSN(w.value("SELECT pg_current_wal_lsn()::text"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.work(work, worktime/2)
+	w.settled(rounds + 2)
+	w.replay(1, "--from", at, "--id", "time")
+	total := 0
+	for _, topic := range w.topics() {
+		total += w.same(topic, topic+".replay.time", from, 0)
+	}
+	if total == 0 {
+		t.Errorf("from %s on there was nothing to compare", at)
+	}
 	if n := w.value("SELECT count(*)::text FROM pg_replication_slots WHERE slot_name LIKE $1", "tailrace_"+w.name+"_replay_%"); n != "0" {
 		t.Errorf("%s copies of slots are left", n)
+	}
+}
+
+// TestReplayAcrossAFailover: the trailing slot is synchronised with the relay's own, so what
+// was published before the server was lost can be published again from the new one, with
+// the positions that it had: each change in the epoch of its history.
+func TestReplayAcrossAFailover(t *testing.T) {
+	t.Parallel()
+	h := newHistory(t, map[string]string{})
+	if h.server.Major() < 17 {
+		t.Skip("failover slots came with PostgreSQL 17")
+	}
+	h.sql(historyTable, `CREATE TABLE done (id int PRIMARY KEY)`)
+	w := &replayWorld{stack: h.stack, rng: seed(t)}
+	w.file, w.ops = w.relayConfig("replay: {window: 1h}\n")
+	w.start()
+	await(t, func() (bool, string) { return w.trailing() != "<null>", "there is no trailing slot" })
+	standby, err := h.server.Standby(t.Context(), "standby", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.must(t, standby.Stop()) })
+	from, err := cdc.ParseLSN(h.value("SELECT pg_current_wal_lsn()::text"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.sql(`INSERT INTO t SELECT g, 'before' FROM generate_series(1, 50) g`, `UPDATE t SET note = 'changed' WHERE id < 10`, `DELETE FROM t WHERE id = 50`)
+	w.settled(1)
+	admin, err := pgx.Connect(t.Context(), standby.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close(context.Background())
+	await(t, func() (bool, string) {
+		if _, err := admin.Exec(t.Context(), "SELECT pg_sync_replication_slots()"); err != nil {
+			return false, err.Error()
+		}
+		var n int
+		err := admin.QueryRow(t.Context(), "SELECT count(*) FROM pg_replication_slots WHERE synced AND NOT temporary").Scan(&n)
+		return err == nil && n == 2, fmt.Sprintf("%d slots are synchronised, want 2: %v", n, err)
+	})
+	var end string
+	if err := admin.QueryRow(t.Context(), "SELECT pg_last_wal_receive_lsn()::text").Scan(&end); err != nil {
+		t.Fatal(err)
+	}
+	await(t, func() (bool, string) {
+		var behind bool
+		err := admin.QueryRow(t.Context(), "SELECT pg_last_wal_replay_lsn() < $1::pg_lsn", end).Scan(&behind)
+		return err == nil && !behind, "the standby has not replayed what it received"
+	})
+	h.server.Kill()
+	if _, err := admin.Exec(t.Context(), "SELECT pg_promote()"); err != nil {
+		t.Fatal(err)
+	}
+	h.become(standby)
+	w.live.awaitState("streaming")
+	h.sql(`UPDATE t SET note = 'after' WHERE id BETWEEN 5 AND 20`, `INSERT INTO t VALUES (60, 'after')`)
+	w.settled(2)
+	w.replay(1, "--from", from.String(), "--id", "across")
+	topic := w.name + ".public.t"
+	if n := w.same(topic, topic+".replay.across", from, 0); n < 70 {
+		t.Errorf("%d records were compared", n)
+	}
+	epochs := map[uint32]int{}
+	for _, r := range w.readAll(topic + ".replay.across") {
+		epochs[r.pos.Epoch]++
+	}
+	if epochs[1] == 0 || epochs[2] == 0 {
+		t.Errorf("records by epoch: %v, want some of each", epochs)
 	}
 }

@@ -197,3 +197,41 @@ func (s *stack) removeBefore(lsn string) {
 		s.t.Fatal(err)
 	}
 }
+
+// TestReplayFromTopicsToTopics: the group's offsets are all there is to set.
+func TestReplayFromTopicsToTopics(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.file = s.write("log.yaml", strings.Replace(s.configuration(""), `sink: {postgres: {url: "${SINK}", schema: add}}`, "sink: {kafka: {topics: {replication_factor: 1}}}", 1))
+	for n := range 6 {
+		s.publish(n+1, fmt.Sprint(n%3), fmt.Sprintf("%d.00", n+1))
+	}
+	written := func() (n int) {
+		err := kafka.Tail(t.Context(), kafka.TailConfig{Config: kafka.Config{Brokers: []string{s.broker}}, Topics: []string{"warehouse.public.orders"}, UntilEnd: true}, func(kafka.Message) error { n++; return nil })
+		if err != nil {
+			return -1 // there is no topic yet
+		}
+		return n
+	}
+	stop := s.runs(s.file)
+	until(t, "6 records", func() bool { return written() == 6 })
+	stop()
+	if out, _ := s.replay(0, "--from", "0/4"); !strings.Contains(out, "3 records") || !strings.Contains(out, "generation 2") {
+		t.Errorf("replay says\n%s", out)
+	}
+	stop = s.runs(s.file)
+	until(t, "9 records", func() bool { return written() == 9 })
+	if out, _ := s.replay(0, "--from", "0/6", "--live"); !strings.Contains(out, "applied again") {
+		t.Errorf("replay --live says\n%s", out)
+	}
+	until(t, "10 records", func() bool { return written() == 10 })
+	stop()
+	s.replay(0, "--from", "beginning", "--only-missing")
+	stop = s.runs(s.file)
+	s.publish(7, "9", "7.00")
+	until(t, "the next record", func() bool { return written() >= 11 })
+	stop()
+	if n := written(); n != 11 {
+		t.Errorf("records: %d, want 11: nothing was missing", n)
+	}
+}

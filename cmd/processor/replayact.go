@@ -47,18 +47,24 @@ func (r *replayer) parking(ctx context.Context) error {
 	return nil
 }
 
-// unparked refuses to go back to before a row's dead letters that only a person can tell
-// to be parked or not: the state that says so is in the changelog.
+// unparked is parking where the changelog has the state that says which rows are parked:
+// their owners know, and clear what is named to them. While nobody runs, nobody can.
 func (r *replayer) unparked(l *ledger) error {
 	if r.settings.Errors.OnPoison != string(processors.PolicyParkKey) {
 		return nil
 	}
 	for _, e := range l.entries {
-		m, ok := r.moves[kafka.TopicPartition{Topic: e.Topic, Partition: e.Letter.Partition}]
-		if ok && !e.closed && e.Letter.Offset >= m.to && e.Letter.Offset < m.bound() {
-			return &cdc.StopError{What: "a row is parked whose record would come again", Pos: fmt.Sprintf("dead letter %s, %s/%d offset %d", e.ID, e.Topic, e.Letter.Partition, e.Letter.Offset),
-				Next: "processor dlq resolve it first, or all of them"}
+		tp := kafka.TopicPartition{Topic: e.Topic, Partition: e.Letter.Partition}
+		m, ok := r.moves[tp]
+		if !ok || e.closed || e.Behind != "" || e.Letter.Offset < m.to || e.Letter.Offset >= m.bound() {
+			continue
 		}
+		if !r.flags.live && !r.flags.dry {
+			return &cdc.StopError{What: "a row is parked whose record would come again", Pos: fmt.Sprintf("dead letter %s, %s offset %d", e.ID, tp, e.Letter.Offset),
+				Next: "start the processors and give --live, which lets it go; or processor dlq resolve it first"}
+		}
+		m.unpark = append(m.unpark, sinks.Park{FirstID: e.ID})
+		r.moves[tp] = m
 	}
 	return nil
 }

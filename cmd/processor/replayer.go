@@ -223,7 +223,7 @@ func (r *replayer) stretches(ctx context.Context) error {
 		if !r.flags.onlyMissing {
 			m.generation = generation
 		}
-		s := &processors.Stretch{Version: 1, ID: r.id, From: m.to, Then: m.from.offset}
+		s := &processors.Stretch{Version: 1, ID: r.id, From: m.to, Then: m.from.offset, Missing: r.flags.onlyMissing}
 		if old := m.from.stretch; old != nil {
 			s.Then = max(s.Then, old.Then)
 		}
