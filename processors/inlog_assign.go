@@ -42,9 +42,14 @@ func (m *member) Assign(ctx context.Context, given []kafka.Assigned) (map[kafka.
 		o := m.own(a, start, info)
 		o.generation, o.stretch = max(known.Generation, 1), known.Stretch.at(start)
 		tasks[o.task] = append(tasks[o.task], o)
-		o.task.known = max(o.task.known, known.End)
+		o.task.known, o.task.newest = max(o.task.known, known.End), max(o.task.newest, known.Generation)
 	}
 	for t, owners := range tasks {
+		for _, o := range owners {
+			if o.first { // what an n:1 step gives has the generation in its version
+				o.generation = max(o.generation, t.newest)
+			}
+		}
 		m.restore(t, owners, info)
 	}
 	clear(m.kept) // others have the rest now

@@ -38,6 +38,9 @@ type task struct {
 	ends  context.CancelFunc // of the reading; nil: it was not begun
 	topic string             // id of the changelog
 	known int64              // the changelog goes at least this far
+	// newest is the generation of partitions that were given with one: those that begin
+	// take it over.
+	newest int64
 }
 
 // stored is what the group keeps beside an offset.
