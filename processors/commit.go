@@ -193,9 +193,32 @@ func (o *owner) committed(p *plan, result sinks.Result) {
 	o.mu.Lock()
 	o.parkedRows = len(o.parked)
 	o.mu.Unlock()
-	if n := p.faults + p.diverted; n > 0 {
-		o.log.Warn("records went to the dead-letter topic", "records", n, "parked_rows", len(o.parked), "classes", p.classes)
+	o.tell(p)
+}
+
+// untold are dead letters that the log does not show yet.
+type untold struct {
+	records int
+	classes map[sinks.Class]int
+	shown   time.Time // when the log showed some
+}
+
+// tell shows that records went to the dead-letter topic: the first at once, those that
+// follow together, twice a minute at most.
+func (o *owner) tell(p *plan) {
+	u := &o.untold
+	if u.classes == nil {
+		u.classes = map[sinks.Class]int{}
 	}
+	u.records += p.faults + p.diverted
+	for class, n := range p.classes {
+		u.classes[class] += n
+	}
+	if u.records == 0 || time.Since(u.shown) < showFailureEvery {
+		return
+	}
+	o.log.Warn("records went to the dead-letter topic", "records", u.records, "parked_rows", len(o.parked), "classes", u.classes)
+	o.untold = untold{shown: time.Now()}
 }
 
 // settle moves the offset row over ends of transactions and filtered records at

@@ -204,9 +204,7 @@ func (m *member) applied(rd *round, ends map[kafka.TopicPartition]int64) {
 		o.mu.Lock()
 		o.parkedRows = len(o.parked)
 		o.mu.Unlock()
-		if n := len(p.plan.batch.DeadLetters); n > 0 {
-			o.log.Warn("records went to the dead-letter topic", "records", n, "parked_rows", len(o.parked), "classes", p.plan.classes)
-		}
+		o.tell(p.plan)
 		if p.stop != nil {
 			m.holdBack(o, p.stop)
 		}

@@ -45,6 +45,7 @@ type owner struct {
 	parked     parked         // rows whose changes are diverted
 	redone     *state.Overlay // what dead letters that are applied again write; nil: nothing
 	backlog    bool           // the outbox has dead letters
+	untold     untold         // dead letters that the log does not show yet
 
 	// The following belong to a session's worker (inlog.go).
 	task     *task
