@@ -197,6 +197,10 @@ func (o *owner) goOn(b *sinks.Batch) {
 	o.reposition(o)
 }
 
+// StillOverwriting says why only what is missing cannot be applied: the rest of the stretch
+// under way would be taken for what the rows have.
+const StillOverwriting = "the partition still goes through a stretch in a new generation, which is to be overwritten"
+
 // refused says why a command to go back cannot be carried out; "": it can.
 func (o *owner) refused(d *order) string {
 	switch {
@@ -204,6 +208,8 @@ func (o *owner) refused(d *order) string {
 		return "the pipeline has state of many rows, whose partitions go back together: stop it, and give the command without --live"
 	case o.stretch.ends() && d.Until != "":
 		return "the partition still goes through a stretch that has an end"
+	case o.stretch != nil && !o.stretch.Missing && d.Generation == 0:
+		return StillOverwriting
 	}
 	return ""
 }
@@ -216,10 +222,10 @@ func (o *owner) seek(d *order) *sinks.Batch {
 		b.Generation = max(d.Generation, o.generation+1)
 	}
 	s := &Stretch{Version: 1, ID: d.ID, From: b.Next, Then: o.expect, Missing: d.Generation == 0}
-	if o.stretch != nil {
+	if o.stretch != nil && d.Until == "" {
 		s.Then = max(s.Then, o.stretch.Then)
 	}
-	if d.Until != "" {
+	if d.Until != "" { // and then on from here: an earlier stretch without an end is not left out
 		s.Until, s.End = d.Until, min(max(d.End, b.Next), s.Then)
 	}
 	b.Note = s.at(b.Next).Note()

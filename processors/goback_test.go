@@ -133,6 +133,33 @@ func TestGoBackForWhatIsMissingInALaterGeneration(t *testing.T) {
 	w.wantRows(map[int]row{1: {"wrong", "x", "4"}, 2: {"wrong", "x", "5"}, 3: {"three", "x", "3"}, 4: {"wrong", "x", "6"}, 5: {"five", "x", "7"}})
 }
 
+// A stretch with an end inside of one that is under way: the rest of that one is gone
+// through afterwards, and nothing of it is taken for what rows have.
+func TestGoBackWhileGoingBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	changed(w)
+	p := w.start(oneByOne)
+	w.reach(0, 5)
+	p.stop()
+	damage(w)
+	// As it is at offset 3 on the way through everything in generation 2.
+	w.exec(`UPDATE tailrace.offsets SET next_offset = 3, generation = 2, note = '{"v":1,"id":"a","from":0,"then":5}'`)
+	c := w.console()
+	missing := c.goBack("b", func(cmd *processors.Command) { cmd.Next = 0 })
+	w.start(oneByOne)
+	until(t, "an answer", func() bool { return c.verdicts()[missing].Outcome != "" })
+	if r := c.verdicts()[missing]; r.Outcome == processors.VerdictFailed && r.Message != processors.StillOverwriting {
+		t.Errorf("refused: %s", r.Message) // it is carried out when the first stretch is over by then
+	}
+	// Also if it is not yet, the rows come out right.
+	id := c.goBack("c", func(cmd *processors.Command) { cmd.Next, cmd.Generation, cmd.End, cmd.Until = 2, 3, 3, at(4).String() })
+	c.want(id, processors.VerdictSetBack, "generation 3")
+	w.publish(w.put(6, 4, "four", "x", 6))
+	w.reach(0, 6)
+	w.wantRows(map[int]row{1: {"one b", "x", "4"}, 2: {"two b", "x", "5"}, 3: {"three", "x", "3"}, 4: {"four", "x", "6"}})
+}
+
 // Rows that are parked behind a record that comes again go on with it.
 func TestGoBackEndsParking(t *testing.T) {
 	t.Parallel()

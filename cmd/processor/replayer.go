@@ -224,11 +224,15 @@ func (r *replayer) stretches(ctx context.Context) error {
 			m.generation = generation
 		}
 		s := &processors.Stretch{Version: 1, ID: r.id, From: m.to, Then: m.from.offset, Missing: r.flags.onlyMissing}
-		if old := m.from.stretch; old != nil {
+		old := m.from.stretch
+		if old != nil && r.flags.to == "" {
 			s.Then = max(s.Then, old.Then)
 		}
+		if old != nil && r.flags.onlyMissing && !old.Missing {
+			return &cdc.StopError{What: processors.StillOverwriting, Pos: tp.String(), Next: "wait until it is through (processor status shows the lag), and give the command again"}
+		}
 		if cut, ok := until[r.sourceOf(tp)]; ok {
-			if m.from.stretch != nil && m.from.stretch.Until != "" {
+			if old != nil && old.Until != "" {
 				return &cdc.StopError{What: "the pipeline still goes through a stretch that has an end", Pos: tp.String(), Next: "wait until it is through, or go back without --to"}
 			}
 			s.Until, s.End = cut.String(), min(max(end[tp].Offset, m.to), m.from.offset)
