@@ -28,6 +28,10 @@ type Changelog struct {
 	topic       string
 	replication int16
 	client      *kgo.Client // writes marks
+
+	// MaxRecord is how many bytes a record may have in a topic that is made; 0: what the
+	// brokers allow.
+	MaxRecord int
 	admin       *kadm.Client
 }
 
@@ -62,6 +66,9 @@ func (c *Changelog) Close() { c.client.Close() }
 // what it is.
 func (c *Changelog) Prepare(ctx context.Context, partitions int32) (ChangelogInfo, error) {
 	settings := map[string]string{"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.1"}
+	if c.MaxRecord > 0 {
+		settings["max.message.bytes"] = strconv.Itoa(c.MaxRecord + topicSlack)
+	}
 	info, err := prepareTopic(ctx, c.admin, c.topic, partitions, c.replication, settings)
 	if err != nil {
 		return info, fmt.Errorf("changelog %q: %w", c.topic, err)

@@ -76,7 +76,7 @@ type outputTopics struct {
 	Create            bool              `yaml:"create" default:"true" doc:"Output topics that do not exist are made."`
 	Partitions        int32             `yaml:"partitions" default:"0" min:"0" max:"100000" doc:"Of a topic that is made; 0: as many as the source's topic has, so that a row keeps its partition number."`
 	ReplicationFactor int16             `yaml:"replication_factor" default:"-1" min:"-1" max:"100" doc:"Of topics that are made, the topic of the state included; -1 is the brokers' default."`
-	Config            map[string]string `yaml:"config" key:"setting" example:"{cleanup.policy: compact}" doc:"Settings of output topics that are made."`
+	Config            map[string]string `yaml:"config" key:"setting" example:"{cleanup.policy: compact}" doc:"Settings of output topics that are made. max.message.bytes is max_record and 64 KiB unless it is set here."`
 }
 
 type stateSettings struct {

@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"maps"
 	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/tailrace/tailrace/internal/config"
 	"github.com/tailrace/tailrace/internal/ops"
 	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/processors"
@@ -22,8 +24,11 @@ func (s *settings) runInLog(ctx context.Context, c processors.Config, reg *prome
 		return err
 	}
 	defer changelog.Close()
+	// An entity's state is not larger than its document: that is refused first, and the
+	// record to blame is known.
+	changelog.MaxRecord = 2 * int(sink.MaxRecord)
 	topics, err := kafka.NewOutputs(connection, kafka.OutputsConfig{
-		Create: sink.Topics.Create, Partitions: sink.Topics.Partitions, Replication: sink.Topics.ReplicationFactor, Config: sink.Topics.Config,
+		Create: sink.Topics.Create, Partitions: sink.Topics.Partitions, Replication: sink.Topics.ReplicationFactor, Config: sink.outputConfig(),
 	})
 	if err != nil {
 		return err
@@ -41,7 +46,7 @@ func (s *settings) runInLog(ctx context.Context, c processors.Config, reg *prome
 	c.Control = control
 	if e := c.Entity; e != nil {
 		e.Topic = kafka.EntityTopic(s.Name)
-		internal, err := kafka.NewOutputs(connection, kafka.OutputsConfig{Create: true, Replication: sink.Topics.ReplicationFactor})
+		internal, err := kafka.NewOutputs(connection, kafka.OutputsConfig{Create: true, Replication: sink.Topics.ReplicationFactor, Config: map[string]string{maxMessageBytes: sink.largest()}})
 		if err != nil {
 			return err
 		}
@@ -70,6 +75,19 @@ func (s *settings) runInLog(ctx context.Context, c processors.Config, reg *prome
 	}
 	runtime := processors.New(c)
 	return s.serve(ctx, runtime, c, reg, runtime.RunInLog)
+}
+
+// maxMessageBytes is the setting of a topic that bounds its records.
+const maxMessageBytes = "max.message.bytes"
+
+// largest is the bound of a topic that takes records of max_record with their headers.
+func (k *kafkaSink) largest() string { return strconv.Itoa(int(k.MaxRecord + 64*config.KiB)) }
+
+// outputConfig are the settings of output topics that are made.
+func (k *kafkaSink) outputConfig() map[string]string {
+	all := map[string]string{maxMessageBytes: k.largest()}
+	maps.Copy(all, k.Topics.Config)
+	return all
 }
 
 func (s *settings) kafkaSinkConfig() sinkkafka.Config {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // start runs a processor with a configuration of its own, and kills it at the end.
@@ -176,4 +178,35 @@ func TestLatestByAnotherKey(t *testing.T) {
 	until(t, "a document each", func() bool {
 		return document("5.00") == one && document("7.00") == `{"public.orders":[{"id":2,"total":7.00}]}`
 	})
+}
+
+// The topics that the pipeline makes take records of max_record, and not the brokers'
+// default of a megabyte.
+func TestTopicsThatAreMadeTakeLargeRecords(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	file := s.write("large.yaml", s.into("{kafka: {max_record: 4MiB, topics: {config: {retention.ms: \"1000000\"}}}}")+"steps: [{latest: {table: public.documents, key: row.total}}]\n")
+	s.publish(1, "1", "1.00")
+	s.start(file)
+	until(t, "the document", func() bool { return strings.Contains(kinds(s.pieces(0, file, "list")), "entity steps[0].latest 1.00") })
+	described, err := kadm.NewClient(s.client).DescribeTopicConfigs(t.Context(), "warehouse.public.documents", "tailrace.warehouse.entity", "tailrace.warehouse.state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for topic, want := range map[string]string{"warehouse.public.documents": "4259840", "tailrace.warehouse.entity": "4259840", "tailrace.warehouse.state": "8454144"} {
+		found, err := described.On(topic, nil)
+		if err != nil || found.Err != nil {
+			t.Fatal(topic, err, found.Err)
+		}
+		settings := map[string]string{}
+		for _, c := range found.Configs {
+			settings[c.Key] = c.MaybeValue()
+		}
+		if got := settings["max.message.bytes"]; got != want {
+			t.Errorf("%s: max.message.bytes %s, want %s", topic, got, want)
+		}
+		if topic == "warehouse.public.documents" && settings["retention.ms"] != "1000000" {
+			t.Errorf("the setting of the configuration: %s", settings["retention.ms"])
+		}
+	}
 }
