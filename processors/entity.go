@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors/state"
 	"github.com/tailrace/tailrace/sinks"
 )
 
@@ -59,6 +61,16 @@ const entitySpace = "entity:"
 
 // entityStep names the state in which the first stage keeps the entities of rows.
 const entityStep = "entity"
+
+// SecondStage tells whether a table's name in the state is that of the gate of the second
+// stage, which knows rows once more.
+func SecondStage(table string) bool { return strings.HasPrefix(table, entitySpace) }
+
+// EntityOf names the state that says of which entity a row of a table is; key is the text
+// that sinks.RowKey makes.
+func EntityOf(table, key string) state.Key {
+	return state.Key{Step: entityStep, Scope: state.Row, Table: table, Key: key}
+}
 
 // handed is a record on its way to the owner of an entity.
 type handed struct {

@@ -125,8 +125,8 @@ func TestLogAnEntityIsParked(t *testing.T) {
 	w.publish(w.put(1, 1, "one", "A", 1), w.put(2, 2, "bad", "A", 2), w.put(3, 3, "three", "A", 3), w.put(4, 4, "four", "B", 4))
 	dead := w.dead(2)
 	first := letterOf(t, dead[0])
-	if first.Topic != entityTopic || first.Step != "picky" {
-		t.Errorf("the dead letter is of %s, step %s", first.Topic, first.Step)
+	if first.Topic != entityTopic || first.Step != "picky" || first.Entity != "A" {
+		t.Errorf("the dead letter is of %s, step %s, entity %s", first.Topic, first.Step, first.Entity)
 	}
 	one, four := `{"id":1,"name":"one","note":"A","amount":1}`, `{"id":4,"name":"four","note":"B","amount":4}`
 	w.wantDocuments(map[string]string{"A": `{"public.items":[` + one + `]}`, "B": `{"public.items":[` + four + `]}`})

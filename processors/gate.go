@@ -181,8 +181,16 @@ func (o *owner) letter(it *item, fault *sinks.RecordError, behind string, tries 
 	return sinks.NewDeadLetter(r, sinks.Reason{
 		Pipeline: o.config.Name, ConfigVersion: o.config.ConfigVersion, Instance: o.config.Instance,
 		Step: it.step(), Sink: o.config.SinkKind, Err: fault, Attempts: tries.count, FirstFailed: tries.first, LastFailed: now,
-		Position: pos, Entity: it.entity, Table: it.table, Op: it.op, TxID: it.txID, SchemaID: it.schemaID, Behind: behind, Generation: o.generation,
+		Position: pos, Entity: it.who(), Table: it.table, Op: it.op, TxID: it.txID, SchemaID: it.schemaID, Behind: behind, Generation: o.generation,
 	})
+}
+
+// who is the key's text, for people: of the entity in a second stage, else of the row.
+func (it *item) who() string {
+	if it.extra != nil && it.extra.entity != "" {
+		return it.extra.entity
+	}
+	return it.entity
 }
 
 // place names a record in messages.

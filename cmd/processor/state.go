@@ -126,6 +126,7 @@ type piece struct {
 	Generation int64           `json:"generation"`
 	Position   string          `json:"position,omitempty"` // of the last change that was seen
 	Applied    string          `json:"applied,omitempty"`  // of the last that was applied; "" without one
+	Entity     string          `json:"entity,omitempty"`   // that a row belongs to, by an expression
 	Sequence   uint64          `json:"sequence,omitempty"` // an entity's version
 	Removed    time.Time       `json:"removed,omitzero"`   // the row is deleted: since when
 	Until      time.Time       `json:"kept_until,omitzero"`
@@ -192,6 +193,7 @@ func (p *piece) print(out *ops.Output) error {
 	if p.Applied != p.Position {
 		row("applied", p.Applied)
 	}
+	row("entity", p.Entity)
 	if p.Kind == kindEntity {
 		row("sequence", strconv.FormatUint(p.Sequence, 10))
 	}

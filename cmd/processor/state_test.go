@@ -174,6 +174,9 @@ func TestLatestByAnotherKey(t *testing.T) {
 	}
 	both, one := `{"public.orders":[{"id":1,"total":5.00},{"id":2,"total":5.00}]}`, `{"public.orders":[{"id":1,"total":5.00}]}`
 	until(t, "both rows in one document", func() bool { return document("5.00") == both })
+	if got := s.pieces(0, file, "get", "2"); len(got) != 1 || got[0].Kind != kindRow || got[0].Entity != "5.00" {
+		t.Errorf("get 2: %+v", got)
+	}
 	s.publish(3, "2", "7.00")
 	until(t, "a document each", func() bool {
 		return document("5.00") == one && document("7.00") == `{"public.orders":[{"id":2,"total":7.00}]}`

@@ -18,6 +18,7 @@ import (
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors"
 	"github.com/tailrace/tailrace/processors/state"
 	"github.com/tailrace/tailrace/schema"
 	"github.com/tailrace/tailrace/sinks"
@@ -166,12 +167,16 @@ func (r *remembered) store(ctx context.Context, number int32, store *state.Repli
 		var err error
 		switch e.Key.Scope {
 		case state.Row:
-			if e.Key.Step != "" {
-				continue // a step's own note of a row
+			if e.Key.Step != "" || processors.SecondStage(e.Key.Table) {
+				continue // a step's own note of a row, or the row once more
 			}
-			p, err = r.row(ctx, e)
+			if p, err = r.row(ctx, e); err == nil {
+				of, _, _ := store.Get(ctx, processors.EntityOf(e.Key.Table, arrayKey(p.Key)))
+				p.Entity = string(of)
+			}
 		case state.Entity:
 			p = entityPiece(e)
+			r.parked(p, sinks.ParkKey([]byte(e.Key.Key)), func(m *mark) bool { return m.Topic == kafka.EntityTopic(r.settings.Name) })
 		default:
 			continue
 		}
@@ -199,14 +204,23 @@ func (r *remembered) row(ctx context.Context, e state.Entry) (*piece, error) {
 	name, rest, _ := strings.Cut(e.Key.Table, "/")
 	database, table, _ := strings.Cut(rest, ".")
 	p.Source, p.Table = name+"/"+database, table
-	digest := sinks.ParkKey([]byte(e.Key.Key))
-	for i, m := range r.marks {
-		if m.Key == digest && (strings.HasSuffix(m.Topic, "."+table) || !r.shown[i]) {
-			p.Parked, r.shown[i] = parkedOf(&m), true
-			break
+	r.parked(p, sinks.ParkKey([]byte(e.Key.Key)), func(m *mark) bool { return m.Topic != kafka.EntityTopic(r.settings.Name) })
+	return p, nil
+}
+
+// parked finds the marker of a row or an entity: of two tables with equal keys, that of
+// the topic that ends with the table's name.
+func (r *remembered) parked(p *piece, digest [32]byte, of func(*mark) bool) {
+	found := -1
+	for i := range r.marks {
+		m := &r.marks[i]
+		if m.Key == digest && of(m) && (found < 0 && !r.shown[i] || strings.HasSuffix(m.Topic, "."+p.Table)) {
+			found = i
 		}
 	}
-	return p, nil
+	if found >= 0 {
+		p.Parked, r.shown[found] = parkedOf(&r.marks[found]), true
+	}
 }
 
 func parkedOf(m *mark) *parkedPiece {
