@@ -24,8 +24,9 @@ type SystemicConfig struct {
 // What is looked at are the rows of the batch and, where those are few, the rows
 // that were tried before it, up to twice Rows. So a batch of thousands is judged
 // by itself, a trickle by its recent past, and one poison in a thousand by
-// neither. Rows whose changes are diverted were not tried and do not count, and a
-// missing base is always the record's own matter. Safe for concurrent use.
+// neither. Rows whose changes are diverted were not tried and do not count. A missing
+// base, and a change that is too late, are always the record's own matter: of the latter
+// whoever reads a topic again from long ago meets many. Safe for concurrent use.
 type faults struct {
 	config SystemicConfig
 
@@ -71,7 +72,7 @@ func (f *faults) judge(topic string, rows parked, items []item) judged {
 			continue
 		}
 		v := trial{row: identity(it), at: now}
-		if it.fault != nil && it.fault.Class != sinks.ClassMissingBase {
+		if it.fault != nil && it.fault.Class != sinks.ClassMissingBase && it.fault.Code != sinks.CodeLate {
 			v.class = it.fault.Class
 		}
 		if known, ok := tried[v.row]; ok && (v.class == "" || known.class != "") {

@@ -154,7 +154,7 @@ func (g *rowGate) see(ctx context.Context, it *item) (*passage, verdict, error) 
 		if g.late == LateDrop {
 			return p, stale, nil
 		}
-		it.fault = &sinks.RecordError{Class: sinks.ClassUnknown, Reason: "the row is not known, and at its position rows were deleted longer ago than state.retention",
+		it.fault = &sinks.RecordError{Class: sinks.ClassUnknown, Code: sinks.CodeLate, Reason: "the row is not known, and at its position rows were deleted longer ago than state.retention",
 			Next: "raise state.retention, or set state.late to drop"}
 	}
 	if old.Generation != g.generation {

@@ -3,6 +3,7 @@ package processors_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -199,4 +200,25 @@ func TestStateInTheSinkRefusesWhatIsSuperseded(t *testing.T) {
 	w.publish(w.put(3, 1, "three", "", 3), w.put(4, 1, "four", "", 4))
 	w.reach(0, 5)
 	w.wantRows(map[int]row{1: {"four", "++++", "4"}})
+}
+
+// Changes of rows that may have been deleted long ago are dead letters, however many
+// they are: they say nothing of the sink.
+func TestManyLateChangesAreNoFaultOfTheSink(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.publish(w.put(1, 1, "one", "x", 1))
+	w.start()
+	w.reach(0, 1)
+	w.exec(fmt.Sprintf(`INSERT INTO tailrace.expired VALUES ('p', '"public"."items"', 0, 1, '%s')`, at(100)))
+	var late []record
+	for id := range 30 {
+		late = append(late, w.put(50, 100+id, "late", "x", 1))
+	}
+	w.publish(append(late, w.put(60, 1, "known", "x", 1), w.put(101, 2, "newer", "x", 1))...)
+	w.reach(0, 33)
+	if l := letterOf(t, w.dead(30)[0]); l.Code != "late" || l.Class != "unknown" {
+		t.Errorf("class %s, code %s", l.Class, l.Code)
+	}
+	w.wantRows(map[int]row{1: {"known", "x", "1"}, 2: {"newer", "x", "1"}})
 }

@@ -25,6 +25,10 @@ func Classes() []Class {
 	return []Class{ClassDecode, ClassMapping, ClassConstraint, ClassMissingBase, ClassNoPosition, ClassTooLarge, ClassUnknown}
 }
 
+// CodeLate is the code of a change of a row that is not known, as old as rows whose
+// positions are not kept any more.
+const CodeLate = "late"
+
 // RecordError says that one record cannot be applied, however often it is
 // tried. Its text never holds a value of the row.
 type RecordError struct {

@@ -72,6 +72,7 @@ func (t *transaction) account(ctx context.Context, g *group, a answer, outcomes 
 func tooLate(c *sinks.Change) *sinks.RecordError {
 	return &sinks.RecordError{
 		Class:  sinks.ClassUnknown,
+		Code:   sinks.CodeLate,
 		Reason: "the row of " + c.Origin.String() + " at " + c.Pos + " is not in the target table, and may have been deleted: positions of deleted rows that are as old are not kept any more",
 		Next:   "raise state.retention, or set state.late to drop; processor dlq replay --force applies it",
 	}
