@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+
 	"github.com/tailrace/tailrace/kafka"
 	"github.com/tailrace/tailrace/processors"
 	"github.com/tailrace/tailrace/processors/steps"
@@ -239,4 +241,28 @@ func TestLogGathersAgainInANewGeneration(t *testing.T) {
 	until(t, "the documents again", func() bool { return len(w.outputs(outTopic)) > before+2 })
 	w.reachLog(topic, 0, 2)
 	w.wantDocuments(want)
+}
+
+// Topics whose rows are handed to the owner of their entity may differ in their
+// partitions.
+func TestLogGathersTopicsOfUnequalPartitions(t *testing.T) {
+	t.Parallel()
+	w := newLogWorld(t, 1)
+	const others = "shop.public.others"
+	if _, err := kadm.NewClient(w.client).CreateTopic(t.Context(), 3, 1, nil, others); err != nil {
+		t.Fatal(err)
+	}
+	gather := w.gatherByNote()
+	other := *table
+	other.Name = "others"
+	w.publish(w.put(1, 1, "one", "A", 1))
+	for partition := range int32(3) {
+		id := fmt.Sprint(10 + partition)
+		w.publishTo(others, in(partition, w.change(&other, 2+int(partition), 'c', text(id), text("other"), text("A"), text("1"))))
+	}
+	w.startLog(gather, func(s *logSetup) { s.consumer.Topics = append(s.consumer.Topics, others) })
+	row := func(id int, name string) string {
+		return fmt.Sprintf(`{"id":%d,"name":%q,"note":"A","amount":1}`, id, name)
+	}
+	w.wantDocuments(map[string]string{"A": `{"public.items":[` + row(1, "one") + `],"public.others":[` + row(10, "other") + "," + row(11, "other") + "," + row(12, "other") + `]}`})
 }
