@@ -32,7 +32,7 @@ type Changelog struct {
 	// MaxRecord is how many bytes a record may have in a topic that is made; 0: what the
 	// brokers allow.
 	MaxRecord int
-	admin       *kadm.Client
+	admin     *kadm.Client
 }
 
 // ChangelogInfo is what a changelog is.
