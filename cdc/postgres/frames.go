@@ -45,20 +45,7 @@ func (a *alignedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// The pacing of reads. The walsender writes once per change; while the window is
-// open each write is a packet of its own, which costs it more than decoding the
-// change does. Reading at most once every three milliseconds while a lot arrives
-// lets the fixed receive buffer fill and the window close, so that what follows
-// travels in large pieces. The two belong together: the pause must be long enough
-// for one-row packets to fill the buffer (measured: 3 ms with 192 to 384 KiB are
-// stable; 1 to 2 ms with as much fall back to one packet per row).
-//
-// A lone change and a trickle are never delayed: the pause comes only while the
-// last milliseconds brought much, in however many reads (a reader that keeps up
-// with a fast writer gets one row at a time).
 const (
-	paceEvery  = 3 * time.Millisecond
-	paceAbove  = 2 << 10 // bytes per millisecond: 2 MB/s
 	readBuffer = 256 << 10
 	// manySmall is after how many reads that did not need it a large buffer is given
 	// up: large rows often come one after the other.
@@ -71,20 +58,17 @@ type frames struct {
 	conn  net.Conn
 	buf   []byte
 	r, w  int
-	max   int          // bytes of a message that is held whole
-	left  int          // bytes of a longer one that are still to come
-	small int          // reads since the buffer was needed at its length
-	last  time.Time    // when the last read returned
-	since time.Time    // when the current measurement began
-	bytes int          // that arrived in it
+	max   int // bytes of a message that is held whole
+	left  int // bytes of a longer one that are still to come
+	small int // reads since the buffer was needed at its length
+	pace  pacer
 	begun time.Time    // silence is measured from here, so that no step of the clock counts
 	heard atomic.Int64 // when bytes last arrived, nanoseconds after begun
-	fast  bool         // the last measurement brought so much that the next read can wait
 }
 
 func newFrames(conn net.Conn, maxMessage int) *frames {
 	now := time.Now()
-	return &frames{conn: conn, buf: make([]byte, readBuffer), max: maxMessage, last: now, since: now, begun: now}
+	return &frames{conn: conn, buf: make([]byte, readBuffer), max: maxMessage, pace: newPacer(now), begun: now}
 }
 
 // silence is for how long nothing has arrived. Safe to call at any time.
@@ -170,24 +154,18 @@ func (f *frames) fill(need int, wait time.Duration) (bool, error) {
 		f.w = copy(small, f.buf[f.r:f.w])
 		f.r, f.buf = 0, small
 	}
-	if f.fast && f.left == 0 {
-		if rest := paceEvery - time.Since(f.last); rest > 0 {
-			time.Sleep(rest)
-		}
+	if until := f.pace.until(); f.left == 0 && !until.IsZero() {
+		time.Sleep(time.Until(until))
 	}
 	if err := f.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return false, fmt.Errorf("read from PostgreSQL: %w", err)
 	}
 	n, err := f.conn.Read(f.buf[f.w:])
 	f.w += n
-	f.bytes += n
-	f.last = time.Now()
+	now := time.Now()
+	f.pace.read(n, now)
 	if n > 0 {
-		f.heard.Store(int64(f.last.Sub(f.begun)))
-	}
-	if elapsed := f.last.Sub(f.since); elapsed >= paceEvery {
-		f.fast = int64(f.bytes)*int64(time.Millisecond) >= paceAbove*int64(elapsed)
-		f.since, f.bytes = f.last, 0
+		f.heard.Store(int64(now.Sub(f.begun)))
 	}
 	switch {
 	case n > 0:

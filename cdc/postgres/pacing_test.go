@@ -134,9 +134,64 @@ func TestALoneChangeLeavesAtOnce(t *testing.T) {
 			}
 		}()
 		until(t, f, 30_000)
-		if !f.fast {
+		if !f.pace.fast {
 			t.Fatal("the backlog was not paced; what follows shows nothing")
 		}
 		arrives("a change after a backlog", 2*paceEvery, 1)
 	})
+}
+
+// backlog has a pacer read n bytes after each of its pauses, and returns when long
+// pauses began, by the number of the read.
+func (p *pacer) backlog(reads int, bytes func(i int) int) (began []int) {
+	now := p.last
+	p.fast = true // as after the first three milliseconds
+	for i := range reads {
+		if until := p.until(); until.After(now) {
+			now = until
+		}
+		now = now.Add(10 * time.Microsecond)
+		before := p.long
+		p.read(bytes(i), now)
+		if p.long > before {
+			began = append(began, i)
+		}
+	}
+	return began
+}
+
+// TestOnePacketPerRowIsEndedByLongerPauses: a backlog that has settled in the dear way
+// is brought out of it, and one that is as fast as its server is left alone.
+func TestOnePacketPerRowIsEndedByLongerPauses(t *testing.T) {
+	t.Parallel()
+	const loose, dense, trickle = 120 << 10, 248 << 10, 20 << 10
+	always := func(n int) func(int) int { return func(int) int { return n } }
+	p := newPacer(time.Now())
+	if began := p.backlog(1000, always(dense)); len(began) > 0 {
+		t.Errorf("a dense backlog is paused longer, from reads %v", began)
+	}
+	p = newPacer(time.Now())
+	if began := p.backlog(10_000, always(trickle)); len(began) > 0 {
+		t.Errorf("a steady stream of 7 MB/s is paused longer, from reads %v", began)
+	}
+	p = newPacer(time.Now())
+	began := p.backlog(1000, func(i int) int {
+		if i < 2*looked {
+			return loose
+		}
+		return dense
+	})
+	if len(began) != 1 || began[0] > looked {
+		t.Errorf("long pauses began at reads %v, want them once, after %d", began, looked)
+	}
+	p = newPacer(time.Now())
+	before := p.last
+	began = p.backlog(10_000, always(loose))
+	if n := len(began); n < 5 || n > 12 {
+		t.Errorf("where long pauses change nothing they came %d times in %v: %v", n, p.last.Sub(before), began)
+	}
+	p.backlog(3*looked, always(dense))
+	if began := p.backlog(2*looked, always(loose)); len(began) == 0 {
+		t.Error("after a dense backlog a loose one is not judged anew")
+	}
 }
