@@ -208,7 +208,7 @@ func (o *owner) refused(d *order) string {
 		return "the pipeline has state of many rows, whose partitions go back together: stop it, and give the command without --live"
 	case o.stretch.ends() && d.Until != "":
 		return "the partition still goes through a stretch that has an end"
-	case o.stretch != nil && !o.stretch.Missing && d.Generation == 0:
+	case d.Generation == 0 && o.stretch.at(o.position()) != nil && !o.stretch.Missing:
 		return StillOverwriting
 	}
 	return ""

@@ -228,7 +228,9 @@ func (r *replayer) stretches(ctx context.Context) error {
 		if old != nil && r.flags.to == "" {
 			s.Then = max(s.Then, old.Then)
 		}
-		if old != nil && r.flags.onlyMissing && !old.Missing {
+		if under, err := r.overwriting(ctx, tp, m.from); err != nil {
+			return err
+		} else if under {
 			return &cdc.StopError{What: processors.StillOverwriting, Pos: tp.String(), Next: "wait until it is through (processor status shows the lag), and give the command again"}
 		}
 		if cut, ok := until[r.sourceOf(tp)]; ok {
@@ -243,6 +245,20 @@ func (r *replayer) stretches(ctx context.Context) error {
 		r.moves[tp] = m
 	}
 	return nil
+}
+
+// overwriting tells whether a partition goes through a stretch in a new generation, of which
+// more is left than ends of transactions, and only what is missing is asked for.
+func (r *replayer) overwriting(ctx context.Context, tp kafka.TopicPartition, at standing) (bool, error) {
+	old := at.stretch
+	if old == nil || old.Missing || !r.flags.onlyMissing {
+		return false, nil
+	}
+	if old.Until != "" {
+		return true, nil
+	}
+	left, err := r.search.finder.First(ctx, map[kafka.TopicPartition]kafka.Range{tp: {First: at.offset, End: old.Then}}, hasPosition)
+	return left[tp].Message != nil, err
 }
 
 func (r *replayer) sourceOf(tp kafka.TopicPartition) string {
