@@ -44,7 +44,7 @@ func (s *Sink) Inspect(ctx context.Context, p sinks.Partition, changes []*sinks.
 	work := groups(ops, func(op *operation) *table { return tables[op.target] })
 	queries := make([]*query, len(work))
 	for i, g := range work {
-		queries[i] = (&group{kind: g.kind, table: g.table, ops: g.ops, columns: g.ops[0].shape.Key}).lookup(t.scope)
+		queries[i] = (&group{kind: g.kind, table: g.table, ops: g.ops, columns: g.ops[0].shape.Key}).look(t.scope, g.kind != appendRow)
 	}
 	answers, err := t.send(ctx, queries)
 	if err != nil {
