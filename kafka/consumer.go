@@ -107,6 +107,35 @@ type Fetched struct {
 	Err      error
 }
 
+// GroupError says that the group does not take, or keep, this member. The client tries
+// again by itself.
+type GroupError struct{ Err error }
+
+func (e *GroupError) Error() string {
+	return "the consumer group does not take this member: " + e.Err.Error() + e.next()
+}
+
+func (e *GroupError) Unwrap() error { return e.Err }
+
+// next is what a person has to do where trying again will not do.
+func (e *GroupError) next() string {
+	switch {
+	case errors.Is(e.Err, kerr.InvalidSessionTimeout):
+		return "; set group.session_timeout to what the brokers allow (group.min.session.timeout.ms to group.max.session.timeout.ms)"
+	case errors.Is(e.Err, kerr.GroupAuthorizationFailed):
+		return "; grant the user READ on the group that is named as the pipeline (kafka-acls.sh --add --operation Read --group)"
+	case errors.Is(e.Err, kerr.TopicAuthorizationFailed):
+		return "; grant the user READ on the source topics"
+	case errors.Is(e.Err, kerr.FencedInstanceID):
+		return "; another process runs under this group.instance_id: give each its own"
+	case errors.Is(e.Err, kerr.InconsistentGroupProtocol):
+		return "; another program is in the group, or a version of this one that divides partitions in another way: stop it, or give the pipeline another name"
+	case errors.Is(e.Err, kerr.GroupMaxSizeReached):
+		return "; the brokers' group.max.size is reached"
+	}
+	return ""
+}
+
 // ErrLost marks errors of a partition whose log no longer holds what is asked
 // for: going on would leave records out.
 var ErrLost = errors.New("the log no longer holds the offset")
@@ -219,7 +248,8 @@ func list(m map[string][]int32) []TopicPartition {
 }
 
 // Poll waits for messages. It returns the context's error, and nothing else as
-// an error of its own: what concerns a partition is in its Fetched.
+// an error of its own: what concerns a partition is in its Fetched, and in one
+// without a topic what the group answers (GroupError).
 func (c *Consumer) Poll(ctx context.Context) ([]Fetched, error) {
 	return fetched(ctx, c.client.PollFetches(ctx))
 }
@@ -232,7 +262,11 @@ func fetched(ctx context.Context, fetches kgo.Fetches) ([]Fetched, error) {
 	}
 	var out []Fetched
 	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
-		if p.Topic == "" { // the end of ctx
+		if p.Topic == "" { // of no partition: the end of ctx, or the group's refusal
+			var refused *kgo.ErrGroupSession
+			if errors.As(p.Err, &refused) && !errors.Is(refused.Err, context.Canceled) {
+				out = append(out, Fetched{Err: &GroupError{refused.Err}})
+			}
 			return
 		}
 		f := Fetched{TopicPartition: TopicPartition{p.Topic, p.Partition}, Err: lost(p.Err)}

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -338,5 +340,28 @@ func TestStartFrom(t *testing.T) {
 			t.Errorf("%+v: got offset %d, want %d", test.from, got, test.want)
 		}
 		l.mu.Unlock()
+	}
+}
+
+// TestTheGroupsRefusalIsHandedOut: nobody would know otherwise why nothing is read.
+func TestTheGroupsRefusalIsHandedOut(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, "t", 1)
+	s.put(0, "one")
+	c := s.member(&ledger{name: "one"}, func(c *ConsumerConfig) { c.SessionTimeout = 25 * time.Minute })
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		fetched, err := c.Poll(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range fetched {
+			var group *GroupError
+			if !errors.As(f.Err, &group) || !errors.Is(f.Err, kerr.InvalidSessionTimeout) || !strings.Contains(f.Err.Error(), "group.session_timeout") || f.Topic != "" {
+				t.Errorf("%s: %v, %d messages; want the group's refusal", f.TopicPartition, f.Err, len(f.Messages))
+			}
+			return
+		}
 	}
 }

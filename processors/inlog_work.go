@@ -2,7 +2,6 @@ package processors
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -156,13 +155,7 @@ func (m *member) take(ctx context.Context, rd *round, f *kafka.Fetched) error {
 	r.mu.Lock()
 	o := r.owners[f.TopicPartition]
 	r.mu.Unlock()
-	if f.Err != nil {
-		if errors.Is(f.Err, kafka.ErrLost) {
-			r.lost(*f, o)
-		} else {
-			r.noteLog(fmt.Errorf("%s: %w", f.TopicPartition, f.Err))
-		}
-	}
+	r.noteFetch(*f, o)
 	if o == nil || o.source != m.session || len(f.Messages) == 0 {
 		return nil
 	}

@@ -35,6 +35,7 @@ type Runtime struct {
 	claiming error // why partitions that were given cannot be claimed; nil: they are
 	waiting  []string
 	log0     error // the log's own trouble
+	outside  outside
 	ends     map[kafka.TopicPartition]int64
 	sent     map[kafka.TopicPartition]int64 // offsets that the group has
 
@@ -125,18 +126,42 @@ func (r *Runtime) poll(ctx context.Context) error {
 			r.mu.Lock()
 			o := r.owners[f.TopicPartition]
 			r.mu.Unlock()
-			switch {
-			case f.Err != nil && errors.Is(f.Err, kafka.ErrLost):
-				r.lost(f, o)
-			case f.Err != nil:
-				r.noteLog(fmt.Errorf("%s: %w", f.TopicPartition, f.Err))
-			}
+			r.noteFetch(f, o)
 			if o != nil && len(f.Messages) > 0 {
 				o.give(f.Messages)
 			}
 		}
 	}
 }
+
+// noteFetch settles what came in place of messages.
+func (r *Runtime) noteFetch(f kafka.Fetched, o *owner) {
+	var group *kafka.GroupError
+	switch {
+	case f.Err == nil:
+	case errors.Is(f.Err, kafka.ErrLost):
+		r.lost(f, o)
+	case errors.As(f.Err, &group):
+		r.mu.Lock()
+		known := r.outside.err != nil && r.outside.err.Error() == group.Error()
+		r.outside = outside{group, time.Now()}
+		r.mu.Unlock()
+		if !known {
+			r.log.Warn(group.Error())
+		}
+	default:
+		r.noteLog(fmt.Errorf("%s: %w", f.TopicPartition, f.Err))
+	}
+}
+
+// outside is why this process is no member of its group, and when that was said last.
+// The client tries every few seconds; what is older is over.
+type outside struct {
+	err error
+	at  time.Time
+}
+
+const outsideFor = 15 * time.Second
 
 // noteLog remembers, and says once, what the log answers.
 func (r *Runtime) noteLog(err error) {

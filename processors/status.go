@@ -104,6 +104,8 @@ func (r *Runtime) health() (state, reason string) {
 		return stateDisconnected, r.log0.Error()
 	case len(r.owners) > 0:
 		return stateStreaming, ""
+	case r.outside.err != nil && time.Since(r.outside.at) < outsideFor:
+		return stateDisconnected, r.outside.err.Error()
 	case r.joined:
 		return stateStreaming, "the group has given no partition to this member"
 	case len(r.waiting) > 0:
