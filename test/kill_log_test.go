@@ -282,7 +282,7 @@ func newLogFeed(t *testing.T, w *logWorker, name string, partitions int32, rng *
 	t.Helper()
 	f := &logFeed{t: t, worker: w, name: name, rng: rng, rows: [2]map[int]string{{}, {}}, count: map[int]int{}, last: make([][]*kgo.Record, partitions)}
 	var err error
-	if f.client, err = kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(50*time.Millisecond)); err != nil {
+	if f.client, err = kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.MetadataMinAge(50*time.Millisecond), kgo.UnknownTopicRetries(-1)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(f.client.Close)
