@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
@@ -125,11 +123,7 @@ func (f *filled) processorToTopic() contender {
 }
 
 func (f *filled) outputRun(m *meter, c *copies, source string) (*program, error) {
-	file := filepath.Join(m.dir, c.name+".yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, outputYAML, c.name, f.to.brokers, f.to.registry, source, c.out), 0o600); err != nil {
-		return nil, err
-	}
-	return m.start(c.name, m.profiled(c.name), filepath.Join(m.o.bin, "processor"), "run", "-c", file, "--log-format", "text")
+	return m.processorWith(c.name, fmt.Sprintf(outputYAML, c.name, f.to.brokers, f.to.registry, source, c.out))
 }
 
 // feedFactor is how many times the rate of commits is fed where no database is in

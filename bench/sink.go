@@ -173,8 +173,13 @@ ops: {listen: ""}
 `
 
 func (r *rig) processorRun(to logs, name, topic, url string) (*program, error) {
+	return r.processorWith(name, fmt.Sprintf(processorYAML, name, to.brokers, to.registry, topic, url))
+}
+
+// processorWith starts the processor with a configuration.
+func (r *rig) processorWith(name, text string) (*program, error) {
 	file := filepath.Join(r.dir, name+".yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, processorYAML, name, to.brokers, to.registry, topic, url), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
 	return r.start(name, r.profiled(name), filepath.Join(r.o.bin, "processor"), "run", "-c", file, "--log-format", "text")

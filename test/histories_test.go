@@ -58,6 +58,26 @@ func (h *history) become(other *postgres.Server) {
 	h.tap.cut()
 }
 
+// failOver kills the server once its standby has replayed what it received, and lets the
+// standby take its place. admin is a connection to the standby.
+func (h *history) failOver(standby *postgres.Server, admin *pgx.Conn) {
+	h.t.Helper()
+	var end string
+	if err := admin.QueryRow(h.t.Context(), "SELECT pg_last_wal_receive_lsn()::text").Scan(&end); err != nil {
+		h.t.Fatal(err)
+	}
+	await(h.t, func() (bool, string) {
+		var behind bool
+		err := admin.QueryRow(h.t.Context(), "SELECT pg_last_wal_replay_lsn() < $1::pg_lsn", end).Scan(&behind)
+		return err == nil && !behind, "the standby has not replayed what it received"
+	})
+	h.server.Kill()
+	if _, err := admin.Exec(h.t.Context(), "SELECT pg_promote()"); err != nil {
+		h.t.Fatal(err)
+	}
+	h.become(standby)
+}
+
 // rows is the topic of table t, applied in the order of positions, with sweeps: a
 // mark ends what was last touched in an older epoch.
 func (h *history) rows() map[string]string {
@@ -293,20 +313,7 @@ func TestFailoverToAStandby(t *testing.T) {
 			}
 			h.sql(`INSERT INTO t SELECT g, 'late' FROM generate_series(30, 40) g`)
 			h.same("late")
-			var end string
-			if err := admin.QueryRow(t.Context(), "SELECT pg_last_wal_receive_lsn()::text").Scan(&end); err != nil {
-				t.Fatal(err)
-			}
-			await(t, func() (bool, string) {
-				var behind bool
-				err := admin.QueryRow(t.Context(), "SELECT pg_last_wal_replay_lsn() < $1::pg_lsn", end).Scan(&behind)
-				return err == nil && !behind, "the standby has not replayed what it received"
-			})
-			h.server.Kill()
-			if _, err := admin.Exec(t.Context(), "SELECT pg_promote()"); err != nil {
-				t.Fatal(err)
-			}
-			h.become(standby)
+			h.failOver(standby, admin)
 			if synced {
 				p.awaitState("streaming")
 				h.same("after")

@@ -328,20 +328,7 @@ func TestReplayAcrossAFailover(t *testing.T) {
 	h.sql(`INSERT INTO t SELECT g, 'before' FROM generate_series(1, 50) g`, `UPDATE t SET note = 'changed' WHERE id < 10`, `DELETE FROM t WHERE id = 50`)
 	w.settled(1)
 	synchronised()
-	var end string
-	if err := admin.QueryRow(t.Context(), "SELECT pg_last_wal_receive_lsn()::text").Scan(&end); err != nil {
-		t.Fatal(err)
-	}
-	await(t, func() (bool, string) {
-		var behind bool
-		err := admin.QueryRow(t.Context(), "SELECT pg_last_wal_replay_lsn() < $1::pg_lsn", end).Scan(&behind)
-		return err == nil && !behind, "the standby has not replayed what it received"
-	})
-	h.server.Kill()
-	if _, err := admin.Exec(t.Context(), "SELECT pg_promote()"); err != nil {
-		t.Fatal(err)
-	}
-	h.become(standby)
+	h.failOver(standby, admin)
 	w.live.awaitState("streaming")
 	h.sql(`UPDATE t SET note = 'after' WHERE id BETWEEN 5 AND 20`, `INSERT INTO t VALUES (60, 'after')`)
 	w.settled(2)
