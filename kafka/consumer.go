@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-
+	"sync/atomic"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -152,6 +152,10 @@ type Consumer struct {
 	joined chan struct{}
 	client *kgo.Client
 	admin  *kadm.Client
+
+	// unread is since when partitions are given whose stored offsets the group has not
+	// told yet; nil: it has told them.
+	unread atomic.Pointer[time.Time]
 }
 
 // NewConsumer prepares a member; it dials nothing.
@@ -176,15 +180,22 @@ func NewConsumer(c ConsumerConfig) (*Consumer, error) {
 		kgo.ConsumeStartOffset(start),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
 		kgo.AdjustFetchOffsetsFn(consumer.assign),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
+			if now := time.Now(); len(list(m)) > 0 {
+				consumer.unread.CompareAndSwap(nil, &now)
+			}
+		}),
 		kgo.OnPartitionsRevoked(func(ctx context.Context, _ *kgo.Client, m map[string][]int32) {
 			if parts := list(m); len(parts) > 0 {
 				<-consumer.joined
+				consumer.unread.Store(nil)
 				c.Owner.Revoke(ctx, parts)
 			}
 		}),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, m map[string][]int32) {
 			if parts := list(m); len(parts) > 0 {
 				<-consumer.joined
+				consumer.unread.Store(nil)
 				c.Owner.Lose(parts)
 			}
 		}),

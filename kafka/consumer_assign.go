@@ -30,6 +30,7 @@ func commitResult(failed *error) func(*kgo.Client, *kmsg.OffsetCommitRequest, *k
 // offsets are no more than a hint to it.
 func (c *Consumer) assign(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
 	<-c.joined
+	c.unread.Store(nil)
 	var given []Assigned
 	for topic, parts := range offsets {
 		for number, o := range parts {

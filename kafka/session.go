@@ -26,6 +26,19 @@ type SessionConfig struct {
 // until then, nobody reads past it.
 const transactionTimeout = 15 * time.Second
 
+// unreadAtMost is how long the group may keep back the offsets of given partitions. It
+// does while a transaction that changes them is open (KIP-447), and brokers end that one
+// transactionTimeout after its begin, at their next look (transaction.abort.timed.out.
+// transaction.cleanup.interval.ms, 10 s); after a stop in the middle they have been seen not
+// to.
+const unreadAtMost = transactionTimeout + 30*time.Second
+
+// ErrUnread says that the group keeps back offsets for longer than any transaction may be
+// open. The next session of the transactional id makes the brokers end what they hold of
+// it.
+var ErrUnread = errors.New("the group keeps back the offsets of this member's partitions, as if a transaction were open for longer than it may " +
+	"(if this comes again: kafka-transactions.sh find-hanging)")
+
 // Session is a Consumer whose outputs and offsets become durable together, in Kafka
 // transactions (KIP-98, KIP-447). One goroutine calls PollSome, Begin, Send,
 // Flush, End and Abort; the Owner's methods are called by the client.
@@ -38,6 +51,8 @@ type Session struct {
 	session SessionConfig
 	group   *kgo.GroupTransactSession
 	ended   time.Time // when the last transaction was
+
+	unreadAtMost time.Duration // as the constant, but for tests
 
 	mu     sync.Mutex // guards the following
 	failed []SendError
@@ -86,7 +101,7 @@ func NewSession(c SessionConfig) (*Session, error) {
 	if err := kgo.ValidateOpts(consumer.opts...); err != nil {
 		return nil, fmt.Errorf("kafka session: %w", err)
 	}
-	return &Session{Consumer: consumer, session: c}, nil
+	return &Session{Consumer: consumer, session: c, unreadAtMost: unreadAtMost}, nil
 }
 
 // Claim makes this session the only one of its transactional id, and ends what a
@@ -122,8 +137,12 @@ func (s *Session) Join() error {
 }
 
 // PollSome waits for messages, at most limit of them. It returns the context's error,
-// and nothing else as an error of its own.
+// ErrUnread, after which the session has to be closed, and nothing else as an error of its
+// own.
 func (s *Session) PollSome(ctx context.Context, limit int) ([]Fetched, error) {
+	if since := s.unread.Load(); since != nil && time.Since(*since) > s.unreadAtMost {
+		return nil, ErrUnread
+	}
 	return fetched(ctx, s.group.PollRecords(ctx, limit))
 }
 

@@ -2,6 +2,7 @@ package processors
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -24,6 +25,9 @@ func (m *member) work(ctx context.Context) error {
 		fetched, err := m.session.PollSome(wait, m.limit())
 		m.polls(nil)
 		cancel()
+		if errors.Is(err, kafka.ErrUnread) {
+			return fmt.Errorf("%w: %w", errRestart, err)
+		}
 		if err != nil && wait.Err() == nil {
 			return err
 		}
