@@ -72,6 +72,8 @@ func (d *discard) Publish(_ context.Context, b *cdc.Batch) error {
 func (*discard) Note(context.Context, cdc.Note) error       { return nil }
 func (*discard) Commit(context.Context, cdc.Progress) error { return nil }
 
+func (*discard) Rest() time.Duration { return 0 }
+
 // ids is a registry that accepts everything.
 type ids struct{ last int }
 

@@ -64,6 +64,9 @@ type Log interface {
 	// error leaves the outcome unknown: the caller starts again and reads what is
 	// durable.
 	Commit(ctx context.Context, p Progress) error
+	// Rest is how long the log has to be left alone before it begins its next
+	// transaction well; 0: not at all. A Commit before that waits.
+	Rest() time.Duration
 }
 
 // KeyPin is the key schema of a table's records in one topic. It stands for good:
@@ -152,7 +155,8 @@ type Limits struct {
 	Rows       int           // records of a transaction
 	Bytes      int           // bytes of a transaction
 	Age        time.Duration // since its first record
-	Idle       time.Duration // how long the queue must be empty
+	Idle       time.Duration // how long the queue must be empty inside of a source transaction
+	Between    time.Duration // and behind its end
 	BatchBytes int           // of one batch
 	Keepalive  time.Duration // progress without rows is written this often
 	Ahead      LSN           // or when it is this far behind
@@ -161,7 +165,7 @@ type Limits struct {
 // DefaultLimits are the measured ones.
 func DefaultLimits() Limits {
 	return Limits{
-		Rows: 50_000, Bytes: 16 << 20, Age: 100 * time.Millisecond, Idle: 300 * time.Microsecond,
+		Rows: 50_000, Bytes: 16 << 20, Age: 100 * time.Millisecond, Idle: 300 * time.Microsecond, Between: 30 * time.Microsecond,
 		BatchBytes: 256 << 10, Keepalive: 10 * time.Second, Ahead: 64 << 20,
 	}
 }

@@ -27,6 +27,7 @@ type topics struct {
 	made      []string
 	batches   int
 	onCommit  func() // while one is under way
+	rest      func() time.Duration
 }
 
 // record is a durable record, readable.
@@ -154,6 +155,13 @@ func (l *topics) Commit(ctx context.Context, p Progress) error {
 		return errKilled
 	}
 	return nil
+}
+
+func (l *topics) Rest() time.Duration {
+	if l.rest == nil {
+		return 0
+	}
+	return l.rest()
 }
 
 // abort is what a successor's InitProducerId does.

@@ -123,10 +123,16 @@ func drainTime(ctx context.Context) time.Duration {
 }
 
 // wait is how long the loop may wait for the next event: a moment when a Kafka
-// transaction is open, since it is to be committed once the queue is empty.
+// transaction is open, since it is to be committed once the queue is empty. What comes
+// while the log needs its rest goes with it: read after it, it would wait for the end of
+// this transaction and for the whole of the next one.
 func (r *Relay) wait() time.Duration {
 	if r.open.records > 0 || r.open.noted {
-		return r.Config.Limits.Idle
+		idle := r.Config.Limits.Between
+		if r.tracker.InTransaction() {
+			idle = r.Config.Limits.Idle
+		}
+		return max(idle, r.Log.Rest())
 	}
 	if r.heartbeat.every > 0 {
 		return min(time.Second, max(r.heartbeat.left(), time.Millisecond))

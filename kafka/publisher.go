@@ -48,6 +48,7 @@ type Publisher struct {
 	admin  *kadm.Client
 	open   bool      // a transaction is
 	ended  time.Time // when the last one was
+	held   []*batch  // for the next one, which has to wait a little
 
 	constant []kgo.RecordHeader // on every data record
 
@@ -66,10 +67,14 @@ type Publisher struct {
 // maxBatches bounds what is on its way: with batches of 256 KiB, 24 MiB.
 const maxBatches = 96
 
+// maxHeld bounds what is kept while a transaction cannot be begun yet: less than
+// maxBatches, or Batch would wait for what nobody sends.
+const maxHeld = 16
+
 // afterEnd is the pause between the end of one transaction and the beginning of
 // the next. Begun earlier, the broker still writes the last one's markers,
 // answers CONCURRENT_TRANSACTIONS, and the client backs off for longer.
-const afterEnd = 4 * time.Millisecond
+const afterEnd = 3 * time.Millisecond
 
 // NewPublisher prepares a producer; it dials when first used.
 func NewPublisher(c PublisherConfig) (*Publisher, error) {
@@ -209,24 +214,42 @@ func (b *batch) acked(r *kgo.Record, err error) {
 }
 
 // Publish hands a batch over to the producer, inside of a transaction that it
-// begins if none is open.
+// begins if none is open, or as soon as one can be begun.
 func (p *Publisher) Publish(_ context.Context, cb *cdc.Batch) error {
 	b := cb.Owner.(*batch)
+	p.rename(b)
+	b.fill(p.constant)
+	if p.Rest() > 0 && len(p.held) < maxHeld {
+		p.held = append(p.held, b)
+		return p.err()
+	}
 	if err := p.begin(); err != nil {
 		return err
 	}
-	p.rename(b)
-	b.fill(p.constant)
+	p.send(b)
+	return nil
+}
+
+func (p *Publisher) send(b *batch) {
 	b.unacked.Store(int64(len(b.records)))
 	background := context.Background() // a record is given up with the client, not with one call
 	for i := range b.records {
 		p.client.Produce(background, &b.records[i], b.ack)
 	}
-	return nil
 }
 
-// begin opens a transaction. Its short pause does not end with a context: what
-// was taken over must be published, or everything after it must fail.
+// Rest is what is left of the pause behind the end of a transaction. What is published
+// meanwhile is kept.
+func (p *Publisher) Rest() time.Duration {
+	if p.open || p.config.AtLeastOnce {
+		return 0
+	}
+	return max(0, afterEnd-time.Since(p.ended))
+}
+
+// begin opens a transaction, and sends what was kept for it. Its short pause does not
+// end with a context: what was taken over must be published, or everything after it
+// must fail.
 func (p *Publisher) begin() error {
 	if err := p.err(); err != nil || p.open {
 		return err
@@ -234,13 +257,15 @@ func (p *Publisher) begin() error {
 	if p.config.AtLeastOnce {
 		return p.ours()
 	}
-	if rest := afterEnd - time.Since(p.ended); rest > 0 {
-		time.Sleep(rest)
-	}
+	time.Sleep(p.Rest())
 	if err := p.client.BeginTransaction(); err != nil {
 		return p.fail(fmt.Errorf("kafka: begin a transaction: %w", err))
 	}
 	p.open = true
+	for _, b := range p.held {
+		p.send(b)
+	}
+	p.held = p.held[:0]
 	return nil
 }
 

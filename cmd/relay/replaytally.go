@@ -25,6 +25,7 @@ func (nothing) Batch(context.Context) (*cdc.Batch, error)        { return &cdc.B
 func (nothing) Publish(context.Context, *cdc.Batch) error        { return nil }
 func (nothing) Note(context.Context, cdc.Note) error             { return nil }
 func (nothing) Commit(context.Context, cdc.Progress) error       { return nil }
+func (nothing) Rest() time.Duration                              { return 0 }
 
 // replayTally counts a replay. It implements cdc.Observer; safe for concurrent use.
 type replayTally struct {
