@@ -3,7 +3,6 @@ package cdc
 import (
 	"cmp"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -28,6 +27,12 @@ const (
 	PartTombstone = 1 // the tombstone of a delete
 	PartCreate    = 2 // the create half of a key change
 )
+
+// RecordHeader is a header of a record of the log.
+type RecordHeader struct {
+	Name  string
+	Value []byte
+}
 
 // HeaderPosition names the record header that carries a position's text.
 const HeaderPosition = "tailrace.pos"
@@ -92,18 +97,35 @@ func ParsePosition(text string) (Position, error) {
 	if len(s) < 37 || s[8] != '/' || s[25] != '/' || s[34] != '/' {
 		return bad()
 	}
-	epoch, err1 := strconv.ParseUint(s[:8], 16, 32)
-	lsn, err2 := strconv.ParseUint(s[9:25], 16, 64)
-	ordinal, err3 := strconv.ParseUint(s[26:34], 16, 32)
-	part, err4 := strconv.ParseUint(s[35:], 16, 64)
-	if err1 != nil || err2 != nil || err3 != nil || err4 != nil {
+	epoch, ok1 := parseHex(s[:8])
+	lsn, ok2 := parseHex(s[9:25])
+	ordinal, ok3 := parseHex(s[26:34])
+	part, ok4 := parseHex(s[35:])
+	width := 2
+	if ordinal == 0 {
+		width = 16
+	}
+	if !ok1 || !ok2 || !ok3 || !ok4 || len(s) != 35+width {
 		return bad()
 	}
-	p := Position{Epoch: uint32(epoch), LSN: LSN(lsn), Ordinal: uint32(ordinal), Part: part}
-	if p.String() != s {
-		return bad()
+	return Position{Epoch: uint32(epoch), LSN: LSN(lsn), Ordinal: uint32(ordinal), Part: part}, nil
+}
+
+// parseHex reads up to 16 lower-case hexadecimal digits.
+func parseHex(s string) (v uint64, ok bool) {
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case '0' <= c && c <= '9':
+			c -= '0'
+		case 'a' <= c && c <= 'f':
+			c -= 'a' - 10
+		default:
+			return 0, false
+		}
+		v = v<<4 | uint64(c)
 	}
-	return p, nil
+	return v, len(s) <= 16
 }
 
 // validPath tells whether a path is one or more numbers of four hexadecimal digits.

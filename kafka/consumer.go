@@ -11,6 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tailrace/tailrace/cdc"
 )
 
 // ConsumerConfig is what a member of a consumer group needs.
@@ -85,10 +87,7 @@ type Message struct {
 }
 
 // MessageHeader is a record header.
-type MessageHeader struct {
-	Name  string
-	Value []byte
-}
+type MessageHeader = cdc.RecordHeader
 
 // Size is about what the message takes in memory.
 func (m *Message) Size() int {
@@ -323,7 +322,7 @@ func messages(records []*kgo.Record) []Message {
 		m.Time, m.Key, m.Value = r.Timestamp, r.Key, r.Value
 		from := len(slab)
 		for _, h := range r.Headers {
-			slab = append(slab, MessageHeader{h.Key, h.Value})
+			slab = append(slab, MessageHeader{Name: h.Key, Value: h.Value})
 		}
 		m.Headers = slab[from:len(slab):len(slab)]
 	}

@@ -23,7 +23,7 @@ func TestDeadLettersKeepPartitionTimestampAndBytes(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t, "t", 5)
 	d := newLetters(t, s)
-	want := Message{TopicPartition: TopicPartition{"t", 3}, Time: time.UnixMilli(1234), Key: []byte{0, 255}, Value: []byte("v"), Headers: []MessageHeader{{"h", []byte{0}}, {"h", nil}}}
+	want := Message{TopicPartition: TopicPartition{"t", 3}, Time: time.UnixMilli(1234), Key: []byte{0, 255}, Value: []byte("v"), Headers: []MessageHeader{{Name: "h", Value: []byte{0}}, {Name: "h", Value: nil}}}
 	tombstone := Message{TopicPartition: TopicPartition{"t", 3}, Time: time.UnixMilli(5678)}
 	if err := d.Write(t.Context(), []string{"t"}, []Message{want, tombstone}); err != nil {
 		t.Fatal(err)
@@ -83,7 +83,7 @@ func TestDeadLetterTopicTakesTheLargestRecordOfItsSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := newLetters(t, s)
-	large := Message{TopicPartition: TopicPartition{"t", 0}, Value: bytes.Repeat([]byte{1, 2, 3}, 990_000), Headers: []MessageHeader{{"dlq.message", bytes.Repeat([]byte{'x'}, 100_000)}}}
+	large := Message{TopicPartition: TopicPartition{"t", 0}, Value: bytes.Repeat([]byte{1, 2, 3}, 990_000), Headers: []MessageHeader{{Name: "dlq.message", Value: bytes.Repeat([]byte{'x'}, 100_000)}}}
 	if err := d.Write(t.Context(), []string{"t"}, []Message{large, large}); err != nil {
 		t.Fatal(err)
 	}

@@ -51,12 +51,15 @@ type Session struct {
 	session SessionConfig
 	group   *kgo.GroupTransactSession
 	ended   time.Time // when the last transaction was
+	sent    int       // records of the transaction
 
 	unreadAtMost time.Duration // as the constant, but for tests
 
-	mu     sync.Mutex // guards the following
-	failed []SendError
-	acked  map[TopicPartition]int64 // behind the last acknowledged record of a transaction
+	mu     sync.Mutex               // guards the following
+	failed *SendError               // that says most; nil: none has
+	acked  map[TopicPartition]int64 // behind the last acknowledged record of a transaction, but for last
+	last   TopicPartition           // whose records were acknowledged last
+	end    int64                    // behind those
 }
 
 // SendError is a record that the brokers did not take.
@@ -156,7 +159,7 @@ func (s *Session) Begin(ctx context.Context) error {
 		}
 	}
 	s.mu.Lock()
-	s.failed, s.acked = nil, map[TopicPartition]int64{}
+	s.sent, s.failed, s.acked, s.last, s.end = 0, nil, map[TopicPartition]int64{}, TopicPartition{}, 0
 	s.mu.Unlock()
 	if err := s.group.Begin(); err != nil {
 		return fmt.Errorf("kafka: begin a transaction: %w", err)
@@ -169,25 +172,56 @@ func (s *Session) Begin(ctx context.Context) error {
 func (s *Session) Send(records []Message) {
 	background := context.Background() // a record is given up with the transaction
 	slab := make([]kgo.Record, len(records))
+	count := 0
+	for i := range records {
+		count += len(records[i].Headers)
+	}
+	headers := make([]kgo.RecordHeader, 0, count)
+	first := s.sent
+	s.sent += len(records)
+	done := func(r *kgo.Record, err error) { s.done(slab, first, r, err) }
 	for i := range records {
 		m, r := &records[i], &slab[i]
 		r.Topic, r.Partition, r.Timestamp, r.Key, r.Value = m.Topic, m.Partition, m.Time, m.Key, m.Value
 		if len(m.Headers) > 0 {
-			r.Headers = make([]kgo.RecordHeader, len(m.Headers))
-			for j, h := range m.Headers {
-				r.Headers[j] = kgo.RecordHeader{Key: h.Name, Value: h.Value}
+			from := len(headers)
+			for _, h := range m.Headers {
+				headers = append(headers, kgo.RecordHeader{Key: h.Name, Value: h.Value})
 			}
+			r.Headers = headers[from:len(headers):len(headers)]
 		}
-		s.group.Produce(background, r, func(r *kgo.Record, err error) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			if err != nil {
-				s.failed = append(s.failed, SendError{i, fmt.Errorf("topic %s/%d: %w", r.Topic, r.Partition, err)})
-				return
-			}
-			tp := TopicPartition{r.Topic, r.Partition}
-			s.acked[tp] = max(s.acked[tp], r.Offset+1)
-		})
+		s.group.Produce(background, r, done)
+	}
+}
+
+// done notes what became of a record of a slab.
+func (s *Session) done(slab []kgo.Record, first int, r *kgo.Record, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		if tp := (TopicPartition{r.Topic, r.Partition}); s.last != tp {
+			s.behind()
+			s.last, s.end = tp, 0
+		}
+		s.end = max(s.end, r.Offset+1)
+		return
+	}
+	// One that says more than that another has failed is enough, and the first.
+	if s.failed != nil && (TooLarge(s.failed.Err) || !TooLarge(err)) {
+		return
+	}
+	for i := range slab {
+		if &slab[i] == r {
+			first += i
+		}
+	}
+	s.failed = &SendError{first, fmt.Errorf("topic %s/%d: %w", r.Topic, r.Partition, err)}
+}
+
+// behind notes where the partition ends whose records were acknowledged last. s.mu is held.
+func (s *Session) behind() {
+	if s.end > 0 {
+		s.acked[s.last] = max(s.acked[s.last], s.end)
 	}
 }
 
@@ -199,14 +233,10 @@ func (s *Session) Flush(ctx context.Context) (map[TopicPartition]int64, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.failed { // one that says more than that another has failed
-		if TooLarge(s.failed[i].Err) {
-			return nil, &s.failed[i]
-		}
+	if s.failed != nil {
+		return nil, s.failed
 	}
-	if len(s.failed) > 0 {
-		return nil, &s.failed[0]
-	}
+	s.behind()
 	return s.acked, nil
 }
 

@@ -34,7 +34,8 @@ type item struct {
 	expanded bool
 
 	// What is known of the record, for its dead letter.
-	pos, table, op, txID, schemaID, entity string
+	pos, table, op, entity string
+	txID                   int64
 }
 
 // row is the digest that names the row in the parked markers; most records never
@@ -80,12 +81,30 @@ type decoder struct {
 	// entities is the internal topic, of an owner of one of its partitions.
 	entities string
 	topic    string // that the record under way comes from
+	// last is the origin that was asked for last, table the text of the one that was read
+	// last.
+	last  *sinks.Origin
+	table struct {
+		of   schema.Source
+		text string
+	}
+	shape struct { // that was asked for last
+		of   shapeID
+		made *sinks.Shape
+	}
+	// items and extras are those of the last batch; free says that it was let go.
+	items  []item
+	extras []extra
+	free   bool
+
+	keys map[[2]*schema.Reader][]int // where the columns of a key are in a row
+	key  []byte                      // of the row under way
 	// steps makes batch give each item what steps want to know beyond the change.
 	steps bool
 }
 
 func newDecoder(schemas Schemas, shared *shapes, steps bool) *decoder {
-	return &decoder{steps: steps, schemas: schemas, shapes: shared, readers: map[int]*schema.Reader{}, unknown: map[int]time.Time{}, origins: map[sinks.Origin]*sinks.Origin{}}
+	return &decoder{steps: steps, schemas: schemas, shapes: shared, readers: map[int]*schema.Reader{}, unknown: map[int]time.Time{}, origins: map[sinks.Origin]*sinks.Origin{}, keys: map[[2]*schema.Reader][]int{}}
 }
 
 // unknownFor is how long a schema id may be unknown to the registry before its
@@ -97,41 +116,58 @@ const maxReaders = 512
 
 // batch decodes messages. An error is transient: the registry does not answer.
 func (d *decoder) batch(ctx context.Context, messages []kafka.Message) ([]item, error) {
-	items := make([]item, 0, len(messages))
-	var extras []extra
-	if d.steps {
-		extras = make([]extra, len(messages))
-	}
-	d.arena.reset()
+	items, extras := d.room(len(messages))
 	for i := range messages {
 		if messages[i].Control {
 			continue
 		}
-		it := item{message: &messages[i]}
-		it.keyed = it.message.Key != nil
+		items = append(items, item{message: &messages[i], keyed: messages[i].Key != nil})
+		it := &items[len(items)-1]
 		if d.steps {
 			it.extra = &extras[i]
 		}
-		err := d.decode(ctx, &it)
+		err := d.decode(ctx, it)
 		if it.change != nil {
 			it.change.Offset = it.message.Offset
 		}
 		if err != nil && !errors.As(err, &it.fault) {
 			return nil, fmt.Errorf("%s offset %d: %w", it.message.TopicPartition, it.message.Offset, err)
 		}
-		items = append(items, it)
 	}
 	return items, nil
 }
 
+// room is where the items of a batch go: that of the batch before, if it was let go.
+func (d *decoder) room(n int) ([]item, []extra) {
+	if !d.free || cap(d.items) < n {
+		d.items, d.extras = make([]item, 0, n), nil
+	}
+	if d.steps && (!d.free || cap(d.extras) < n) {
+		d.extras = make([]extra, n)
+	}
+	if d.free {
+		d.arena.recycle()
+	} else {
+		d.arena.reset()
+	}
+	d.free = false
+	extras := d.extras[:min(n, cap(d.extras))]
+	clear(extras)
+	return d.items[:0], extras
+}
+
+// letGo says that nobody has anything of the last batch any more: neither items nor
+// changes, nor their values. Its texts stay.
+func (d *decoder) letGo() { d.free = true }
+
 // decode fills it in. A *sinks.RecordError is the record's fault.
 func (d *decoder) decode(ctx context.Context, it *item) error {
 	m := it.message
-	position, err := positionOf(m)
+	it.pos = d.arena.text(headerBytes(m, cdc.HeaderPosition))
+	position, err := positionOf(it.pos)
 	if err != nil {
 		return err
 	}
-	it.pos = header(m, cdc.HeaderPosition)
 	d.topic = m.Topic
 	mark, err := d.entity(it)
 	if err != nil {
@@ -153,7 +189,7 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 	if err != nil {
 		return undecodable(err)
 	}
-	it.schemaID, it.schema.value = strconv.Itoa(id), id
+	it.schema.value = id
 	r, err := d.reader(ctx, id)
 	if err != nil {
 		return err
@@ -162,16 +198,13 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 		if it.filtered = isMessage(r); it.filtered {
 			return nil
 		}
-		return &sinks.RecordError{Class: sinks.ClassMapping, Reason: "schema " + it.schemaID + " is not that of a row change", Next: "leave the topic out of source"}
+		return &sinks.RecordError{Class: sinks.ClassMapping, Reason: "schema " + strconv.Itoa(id) + " is not that of a row change", Next: "leave the topic out of source"}
 	}
 	if err := r.Read(body, &d.event); err != nil {
 		return undecodable(err)
 	}
 	e := &d.event
-	it.op, it.table = e.Op.String(), e.Source.Schema+"."+e.Source.Table
-	if e.Source.TxID != 0 {
-		it.txID = strconv.FormatInt(e.Source.TxID, 10)
-	}
+	it.op, it.table, it.txID = opText(e.Op), d.tableText(&e.Source), e.Source.TxID
 	switch e.Op {
 	case cdc.OpMessage:
 		it.filtered = true
@@ -179,7 +212,7 @@ func (d *decoder) decode(ctx context.Context, it *item) error {
 	case cdc.OpRead, cdc.OpCreate, cdc.OpUpdate, cdc.OpDelete:
 	case cdc.OpTruncate:
 		it.change = &sinks.Change{
-			Op: e.Op, Origin: d.origin(d.topic, e.Source), Position: position, Pos: it.pos, Floor: &sinks.Floor{Pos: it.pos},
+			Op: e.Op, Origin: d.origin(d.topic, &e.Source), Position: position, Pos: it.pos, Floor: &sinks.Floor{Pos: it.pos},
 			Shape: d.shapes.get(shapeID{id, 0}, func() *sinks.Shape { return shapeOf(r.Columns(), nil) }),
 		}
 		d.describe(it)
@@ -221,7 +254,7 @@ func (d *decoder) sweep(it *item, position cdc.Position, mark string) error {
 	}
 	it.op, it.table = "sweep", s.Schema+"."+s.Table
 	it.change = &sinks.Change{
-		Op: cdc.OpTruncate, Origin: d.origin(it.message.Topic, schema.Source{Name: s.Name, DB: s.Database, Schema: s.Schema, Table: s.Table}),
+		Op: cdc.OpTruncate, Origin: d.origin(it.message.Topic, &schema.Source{Name: s.Name, DB: s.Database, Schema: s.Schema, Table: s.Table}),
 		Position: position, Pos: it.pos, Shape: &sinks.Shape{},
 		Floor: &sinks.Floor{Pos: cdc.EpochStart(position.Epoch), Sweep: true, Partitions: s.Partitions},
 	}
@@ -235,15 +268,16 @@ func (d *decoder) sweep(it *item, position cdc.Position, mark string) error {
 func (d *decoder) change(ctx context.Context, m *kafka.Message, r *schema.Reader, id int, it *item) (*sinks.Change, error) {
 	e := &d.event
 	columns := r.Columns()
-	c := &sinks.Change{Op: e.Op, Origin: d.origin(d.topic, e.Source)}
+	c := d.arena.change()
+	c.Op, c.Origin = e.Op, d.origin(d.topic, &e.Source)
 	row := e.After
 	if e.Op == cdc.OpDelete {
 		row = nil
 	} else if row == nil {
 		return nil, undecodable(errors.New("after is null in op " + e.Op.String()))
 	}
-	if h := header(m, cdc.HeaderUnavailable); h != "" {
-		schema.MarkUnavailable(h, e.Before, e.After, columns)
+	if h := headerBytes(m, cdc.HeaderUnavailable); len(h) > 0 {
+		schema.MarkUnavailable(string(h), e.Before, e.After, columns)
 	}
 	c.Row = d.arena.row(row, len(columns))
 	if m.Key == nil {
@@ -263,7 +297,7 @@ func (d *decoder) change(ctx context.Context, m *kafka.Message, r *schema.Reader
 	if err != nil {
 		return nil, undecodable(fmt.Errorf("key: %w", err))
 	}
-	indexes, err := keyIndexes(kr.Columns(), columns)
+	indexes, err := d.keyIndexes(kr, r)
 	if err != nil {
 		return nil, err
 	}
@@ -271,9 +305,30 @@ func (d *decoder) change(ctx context.Context, m *kafka.Message, r *schema.Reader
 	for i, at := range indexes {
 		c.Row[at] = d.arena.value(values[i])
 	}
-	c.Key = sinks.RowKey(values)
-	c.Shape = d.shapes.get(shapeID{id, keyID}, func() *sinks.Shape { return shapeOf(columns, indexes) })
+	d.key = sinks.AppendRowKey(d.key[:0], values)
+	c.Key = d.arena.text(d.key)
+	if of := (shapeID{id, keyID}); d.shape.of != of || d.shape.made == nil {
+		d.shape.of, d.shape.made = of, d.shapes.get(of, func() *sinks.Shape { return shapeOf(columns, indexes) })
+	}
+	c.Shape = d.shape.made
 	return c, nil
+}
+
+// keyIndexes is keyIndexes for two readers, from memory after the first time.
+func (d *decoder) keyIndexes(key, row *schema.Reader) ([]int, error) {
+	pair := [2]*schema.Reader{key, row}
+	if found, ok := d.keys[pair]; ok {
+		return found, nil
+	}
+	found, err := keyIndexes(key.Columns(), row.Columns())
+	if err != nil {
+		return nil, err
+	}
+	if len(d.keys) >= maxReaders {
+		clear(d.keys)
+	}
+	d.keys[pair] = found
+	return found, nil
 }
 
 // keyIndexes finds the key's columns among the row's.
@@ -293,7 +348,10 @@ func keyIndexes(key, columns []schema.Field) ([]int, error) {
 	return indexes, nil
 }
 
-func (d *decoder) origin(topic string, s schema.Source) *sinks.Origin {
+func (d *decoder) origin(topic string, s *schema.Source) *sinks.Origin {
+	if o := d.last; o != nil && o.Topic == topic && o.Name == s.Name && o.Database == s.DB && o.Schema == s.Schema && o.Table == s.Table {
+		return o
+	}
 	o := sinks.Origin{Topic: topic, Name: s.Name, Database: s.DB, Schema: s.Schema, Table: s.Table}
 	if d.origins[o] == nil {
 		if len(d.origins) >= maxReaders {
@@ -301,7 +359,8 @@ func (d *decoder) origin(topic string, s schema.Source) *sinks.Origin {
 		}
 		d.origins[o] = &o
 	}
-	return d.origins[o]
+	d.last = d.origins[o]
+	return d.last
 }
 
 // reader compiles a schema, once.
@@ -340,8 +399,7 @@ func undecodable(err error) error {
 }
 
 // positionOf reads the position that orders everything. It is never guessed.
-func positionOf(m *kafka.Message) (cdc.Position, error) {
-	text := header(m, cdc.HeaderPosition)
+func positionOf(text string) (cdc.Position, error) {
 	if text == "" {
 		return cdc.Position{}, &sinks.RecordError{Class: sinks.ClassNoPosition, Reason: "no header " + cdc.HeaderPosition, Next: "only a relay writes to a data topic; see who else does"}
 	}
@@ -352,13 +410,39 @@ func positionOf(m *kafka.Message) (cdc.Position, error) {
 	return p, nil
 }
 
-func header(m *kafka.Message, name string) string {
+func header(m *kafka.Message, name string) string { return string(headerBytes(m, name)) }
+
+func headerBytes(m *kafka.Message, name string) []byte {
 	for i := range m.Headers {
 		if m.Headers[i].Name == name {
-			return string(m.Headers[i].Value)
+			return m.Headers[i].Value
 		}
 	}
-	return ""
+	return nil
+}
+
+// opText is an op's letter; those of row changes cost nothing.
+func opText(op cdc.Op) string {
+	switch op {
+	case cdc.OpRead:
+		return "r"
+	case cdc.OpCreate:
+		return "c"
+	case cdc.OpUpdate:
+		return "u"
+	case cdc.OpDelete:
+		return "d"
+	}
+	return op.String()
+}
+
+// tableText is schema.table of the event that was read last; most records are of the
+// table of the one before.
+func (d *decoder) tableText(s *schema.Source) string {
+	if d.table.of.Schema != s.Schema || d.table.of.Table != s.Table {
+		d.table.of, d.table.text = schema.Source{Schema: s.Schema, Table: s.Table}, s.Schema+"."+s.Table
+	}
+	return d.table.text
 }
 
 // isMessage tells the records of logical messages, whose envelope has no rows.
@@ -372,8 +456,8 @@ func isMessage(r *schema.Reader) bool {
 }
 
 // originOf is where a row lives that an entity gives back.
-func originOf(m *entityMark) schema.Source {
-	return schema.Source{Name: m.Name, DB: m.Database, Schema: m.Schema, Table: m.Table}
+func originOf(m *entityMark) *schema.Source {
+	return &schema.Source{Name: m.Name, DB: m.Database, Schema: m.Schema, Table: m.Table}
 }
 
 // splitKey is a record key's schema id and what stands behind it.

@@ -51,7 +51,7 @@ func newFaults(c SystemicConfig) *faults {
 	return &faults{config: c, recent: map[string][]trial{}}
 }
 
-// judge looks at the items of a batch. It remembers nothing: a batch that is
+// judge looks at the items of a batch that came to the steps. It remembers nothing: a batch that is
 // tried again is not counted again.
 func (f *faults) judge(topic string, rows parked, items []item) judged {
 	if f.config.Rows == 0 {
@@ -63,12 +63,12 @@ func (f *faults) judge(topic string, rows parked, items []item) judged {
 	worst := false
 	for i := len(items) - 1; i >= 0; i-- {
 		it := &items[i]
-		worst = worst || it.fault != nil
+		worst = worst || it.fault != nil && it.verdict == passes
 	}
 	// Of a batch without a fault, its last rows are enough.
 	for i := len(items) - 1; i >= 0 && (worst || len(order) < 2*f.config.Rows); i-- {
 		it := &items[i]
-		if it.filtered || diverted(rows, it) {
+		if it.verdict != passes || it.filtered || diverted(rows, it) {
 			continue
 		}
 		v := trial{row: identity(it), at: now}
@@ -122,7 +122,7 @@ func (f *faults) systemic(topic string, items []item, tried map[[32]byte]trial, 
 			continue
 		}
 		for i := range items {
-			if fault := items[i].fault; fault != nil && fault.Class == class {
+			if fault := items[i].fault; fault != nil && items[i].verdict == passes && fault.Class == class {
 				return &sinks.SystemicError{
 					Err:  fmt.Errorf("%d of the last %d rows of %s fail with class %s, now at %s: %w", n, total, topic, class, items[i].place(), fault),
 					Next: "so many are no accident of single records: mend the cause, the batch is tried again and nothing of it goes to the dead-letter topic; are they poison nevertheless, raise errors.systemic.rows",

@@ -3,6 +3,7 @@ package processors
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -166,10 +167,7 @@ func (it *item) step() string {
 
 func (o *owner) letter(it *item, fault *sinks.RecordError, behind string, tries attempts) sinks.DeadLetter {
 	m := it.message
-	r := sinks.Record{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Timestamp: m.Time, Key: m.Key, Value: m.Value}
-	for _, h := range m.Headers {
-		r.Headers = append(r.Headers, sinks.Header{Name: h.Name, Value: h.Value})
-	}
+	r := sinks.Record{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Timestamp: m.Time, Key: m.Key, Value: m.Value, Headers: m.Headers}
 	now := time.Now()
 	if tries.first.IsZero() {
 		tries.first = now
@@ -181,8 +179,24 @@ func (o *owner) letter(it *item, fault *sinks.RecordError, behind string, tries 
 	return sinks.NewDeadLetter(r, sinks.Reason{
 		Pipeline: o.config.Name, ConfigVersion: o.config.ConfigVersion, Instance: o.config.Instance,
 		Step: it.step(), Sink: o.config.SinkKind, Err: fault, Attempts: tries.count, FirstFailed: tries.first, LastFailed: now,
-		Position: pos, Entity: it.who(), Table: it.table, Op: it.op, TxID: it.txID, SchemaID: it.schemaID, Behind: behind, Generation: o.generation,
+		Position: pos, Entity: it.who(), Table: it.table, Op: it.op, TxID: number(it.txID), SchemaID: it.schemaID(), Behind: behind, Generation: o.generation,
 	})
+}
+
+// schemaID is that of the record's value, as text; "" where none was read.
+func (it *item) schemaID() string {
+	if it.message.Value == nil {
+		return ""
+	}
+	return number(int64(it.schema.value))
+}
+
+// number is a number as text; "" for 0, which says that it is not known.
+func number(n int64) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // who is the key's text, for people: of the entity in a second stage, else of the row.

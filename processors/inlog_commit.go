@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tailrace/tailrace/kafka"
+	"github.com/tailrace/tailrace/processors/state"
 	"github.com/tailrace/tailrace/sinks"
 )
 
@@ -49,6 +50,7 @@ func (m *member) commitRound(ctx context.Context, rd *round) error {
 		return nil
 	}
 	m.applied(rd, done.ends)
+	m.finished(rd)
 	return nil
 }
 
@@ -63,9 +65,7 @@ type transacted struct {
 func (m *member) transact(ctx context.Context, rd *round) (done transacted, err error) {
 	r := m.runtime
 	for t, overlay := range rd.tasks {
-		for _, e := range overlay.Changes() {
-			rd.add(kafka.Message{TopicPartition: kafka.TopicPartition{Topic: r.config.InLog.Changelog.Topic(), Partition: t.number}, Time: rd.started, Key: e.Key.Append(nil), Value: e.Value}, source{})
-		}
+		m.remember(rd, t, overlay)
 	}
 	if err := m.fault("changelog"); err != nil {
 		return done, err
@@ -102,6 +102,23 @@ func (m *member) transact(ctx context.Context, rd *round) (done transacted, err 
 	}
 	return done, nil
 }
+
+// remember adds what is new in a task's state to the changelog's records.
+func (m *member) remember(rd *round, t *task, overlay *state.Overlay) {
+	tp := kafka.TopicPartition{Topic: m.runtime.config.InLog.Changelog.Topic(), Partition: t.number}
+	overlay.Take(func(prefix, key string, value []byte) {
+		size := len(prefix) + len(key)
+		if cap(m.keys)-len(m.keys) < size {
+			m.keys = make([]byte, 0, max(keysRoom, size)) // the records have what is full
+		}
+		at := len(m.keys)
+		m.keys = append(append(m.keys, prefix...), key...)
+		rd.add(kafka.Message{TopicPartition: tp, Time: rd.started, Key: m.keys[at:len(m.keys):len(m.keys)], Value: value}, source{})
+	})
+}
+
+// keysRoom is the room for keys of the changelog that is made at once.
+const keysRoom = 64 << 10
 
 // flush waits until the records are acknowledged.
 func (m *member) flush(ctx context.Context, rd *round) (map[kafka.TopicPartition]int64, error) {
@@ -177,7 +194,7 @@ func (m *member) applied(rd *round, ends map[kafka.TopicPartition]int64) {
 	now := time.Now()
 	m.careful = false
 	for t, overlay := range rd.tasks {
-		t.replica.Memory.Apply(overlay.Changes())
+		overlay.Apply(t.replica.Memory)
 		t.replica.As = now
 		if end := ends[kafka.TopicPartition{Topic: m.runtime.config.InLog.Changelog.Topic(), Partition: t.number}]; end > 0 {
 			t.replica.Next = end

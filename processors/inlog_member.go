@@ -79,6 +79,8 @@ type member struct {
 	// The following belong to run.
 	outputs Outputs
 	records []sinks.Record // of a message, used again
+	keys    []byte         // of the changelog's records
+	last    round          // the room of the one before
 	size    int            // messages that a round takes at most
 	// careful sends one record at a time: the brokers refuse batches, and one of them
 	// has a record that is too large.

@@ -19,6 +19,7 @@ type round struct {
 	records []kafka.Message
 	of      []source // parallel to records
 	started time.Time
+	spare   map[*task]*state.Overlay // of the round before, for their room
 }
 
 // part is a round's share of one partition.
@@ -51,7 +52,11 @@ type source struct {
 func (rd *round) overlay(t *task) *state.Overlay {
 	o := rd.tasks[t]
 	if o == nil {
-		o = state.NewOverlay(t.replica.Memory)
+		if o = rd.spare[t]; o != nil {
+			o.Reset(t.replica.Memory)
+		} else {
+			o = state.NewOverlay(t.replica.Memory)
+		}
 		rd.tasks[t] = o
 	}
 	return o
@@ -102,7 +107,7 @@ func (m *member) fill(ctx context.Context, rd *round, p *part, overlay *state.Ov
 		return false, err
 	}
 	p.control = len(items) == 0
-	p.judged = o.faults.judge(o.tp.Topic, o.parked, ungated(items))
+	p.judged = o.faults.judge(o.tp.Topic, o.parked, items)
 	if p.judged.err != nil {
 		return false, p.judged.err
 	}
@@ -124,17 +129,6 @@ func (m *member) fill(ctx context.Context, rd *round, p *part, overlay *state.Ov
 	}
 	o.mark(p.plan, overlay)
 	return false, m.letters(ctx, rd, p)
-}
-
-// ungated are the items that came to the steps.
-func ungated(items []item) []item {
-	out := make([]item, 0, len(items))
-	for i := range items {
-		if items[i].verdict == passes {
-			out = append(out, items[i])
-		}
-	}
-	return out
 }
 
 // before are the messages that stand before an offset.
@@ -238,19 +232,9 @@ func (m *member) answers(ctx context.Context, rd *round, answers []kafka.Message
 
 func recordOf(r *sinks.Record, m *kafka.Message) {
 	r.Topic, r.Partition, r.Offset, r.Timestamp, r.Key, r.Value = m.Topic, m.Partition, m.Offset, m.Time, m.Key, m.Value
-	r.Headers = r.Headers[:0]
-	for _, h := range m.Headers {
-		r.Headers = append(r.Headers, sinks.Header{Name: h.Name, Value: h.Value})
-	}
+	r.Headers = m.Headers
 }
 
 func messageOf(r *sinks.Record) kafka.Message {
-	m := kafka.Message{TopicPartition: kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}, Time: r.Timestamp, Key: r.Key, Value: r.Value}
-	if len(r.Headers) > 0 {
-		m.Headers = make([]kafka.MessageHeader, len(r.Headers))
-		for i, h := range r.Headers {
-			m.Headers[i] = kafka.MessageHeader{Name: h.Name, Value: h.Value}
-		}
-	}
-	return m
+	return kafka.Message{TopicPartition: kafka.TopicPartition{Topic: r.Topic, Partition: r.Partition}, Time: r.Timestamp, Key: r.Key, Value: r.Value, Headers: r.Headers}
 }

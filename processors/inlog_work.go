@@ -133,7 +133,9 @@ func (m *member) resume() {
 
 // round takes what was polled through the pipeline and commits it.
 func (m *member) round(ctx context.Context, fetched []kafka.Fetched) error {
-	rd := &round{tasks: map[*task]*state.Overlay{}, started: time.Now()}
+	last := m.last
+	rd := &round{tasks: map[*task]*state.Overlay{}, started: time.Now(), spare: last.tasks, records: last.records[:0], of: last.of[:0]}
+	m.last = round{} // what did not become durable is not touched again
 	if len(fetched) > 0 {
 		if err := m.fault("poll"); err != nil {
 			return err
@@ -151,6 +153,16 @@ func (m *member) round(ctx context.Context, fetched []kafka.Fetched) error {
 		return nil
 	}
 	return m.commitRound(ctx, rd)
+}
+
+// finished keeps the room of a round that is durable for the next one.
+func (m *member) finished(rd *round) {
+	for _, p := range rd.parts {
+		p.owner.decoder.letGo()
+	}
+	clear(rd.records)
+	clear(rd.of)
+	m.last = round{tasks: rd.tasks, records: rd.records, of: rd.of}
 }
 
 // take makes a fetch a part of the round.

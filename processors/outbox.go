@@ -87,10 +87,7 @@ func (o *owner) answer(r *Result) sinks.DeadLetter {
 func messagesOf(letters []sinks.DeadLetter) []kafka.Message {
 	out := make([]kafka.Message, len(letters))
 	for i, d := range letters {
-		out[i] = kafka.Message{TopicPartition: kafka.TopicPartition{Topic: d.Topic, Partition: d.Partition}, Time: d.Timestamp, Key: d.Key, Value: d.Value}
-		for _, h := range d.Headers {
-			out[i].Headers = append(out[i].Headers, kafka.MessageHeader{Name: h.Name, Value: h.Value})
-		}
+		out[i] = kafka.Message{TopicPartition: kafka.TopicPartition{Topic: d.Topic, Partition: d.Partition}, Time: d.Timestamp, Key: d.Key, Value: d.Value, Headers: d.Headers}
 	}
 	return out
 }

@@ -40,7 +40,7 @@ func (o *owner) passState(ctx context.Context, list []*redo, messages []kafka.Me
 		l.ctx, l.arena, l.generation = ctx, &o.decoder.arena, o.generation
 		l.over(o.redone)
 	}
-	gate := &rowGate{overlay: o.redone, store: o.task.replica.Memory, space: o.space, generation: o.generation, late: o.config.Late, now: time.Now().Truncate(time.Second)}
+	gate := &rowGate{texts: &o.decoder.arena, overlay: o.redone, store: o.task.replica.Memory, space: o.space, generation: o.generation, late: o.config.Late, now: time.Now().Truncate(time.Second)}
 	for i, r := range list {
 		mark := o.redone.Mark()
 		if err := o.redo(ctx, gate, r, &items[i]); err != nil {
@@ -50,6 +50,7 @@ func (o *owner) passState(ctx context.Context, list []*redo, messages []kafka.Me
 		case VerdictApplied, VerdictFiltered:
 		default:
 			o.redone.Rollback(mark)
+			gate.forget()
 			r.item, r.rows = nil, nil
 		}
 	}
@@ -102,7 +103,7 @@ func (o *owner) redo(ctx context.Context, gate *rowGate, r *redo, it *item) erro
 	if p.forced {
 		it.change.Same = false // it leaves with another position than it came with
 	}
-	gate.apply(p, it.change, op)
+	gate.apply(p, op)
 	if it.filtered {
 		r.verdict = VerdictFiltered
 	}
@@ -119,21 +120,15 @@ func (g *rowGate) again(ctx context.Context, it *item, force bool) (p *passage, 
 		}
 		return p, late, err
 	}
-	at, err := state.ParsePlace(it.pos)
+	c, at := it.change, placeOf(it)
+	t, err := g.table(ctx, c.Origin)
 	if err != nil {
-		return nil, "", err // the decoder has checked it
-	}
-	c := it.change
-	p = &passage{at: at}
-	if p.table, p.dirty, err = g.table(ctx, c.Origin); err != nil {
 		return nil, "", err
 	}
-	if p.table.Value != it.schema.value && it.schema.value != 0 {
-		p.table.Value, p.table.Key, p.dirty = it.schema.value, it.schema.key, true
-	}
+	p = &passage{at: at, table: t}
 	// What an older generation has done to the row or the table counts too: a dead letter
 	// comes alone, and nothing behind it comes again with it.
-	emptied, _, err := g.stored(ctx, c.Origin)
+	emptied, _, err := g.stored(ctx, t.name)
 	if err != nil {
 		return nil, "", err
 	}
@@ -143,10 +138,10 @@ func (g *rowGate) again(ctx context.Context, it *item, force bool) (p *passage, 
 		if at.Compare(emptied.Truncated) <= 0 && !force {
 			return p, fmt.Sprintf("its table was emptied later, at %s; --force applies it nevertheless", emptied.Truncated), nil
 		}
-		g.put(p, c)
+		t.of(it.schema)
 		return p, "", nil
 	}
-	p.key = g.rowKey(c.Origin, it.message.Key)
+	p.key = g.rowKey(t, it.message.Key)
 	old, known, err := g.row(ctx, p.key)
 	if err != nil {
 		return nil, "", err
@@ -169,8 +164,8 @@ func (g *rowGate) again(ctx context.Context, it *item, force bool) (p *passage, 
 		}
 		c.Pos = p.at.String()
 		it.pos = c.Pos
-	case !known && p.table.Generation == g.generation && at.Compare(p.table.Expired) <= 0 && !force:
-		return p, fmt.Sprintf("its row is not known, and may have been deleted: what is as old as %s is not kept any more; --force applies it nevertheless", p.table.Expired), nil
+	case !known && t.record.Generation == g.generation && at.Compare(t.record.Expired) <= 0 && !force:
+		return p, fmt.Sprintf("its row is not known, and may have been deleted: what is as old as %s is not kept any more; --force applies it nevertheless", t.record.Expired), nil
 	}
 	if !own || p.at.Compare(old.Seen) > 0 {
 		p.row.Seen = p.at
@@ -179,6 +174,6 @@ func (g *rowGate) again(ctx context.Context, it *item, force bool) (p *passage, 
 		p.row.Applied = state.Place{}
 	}
 	p.row.Generation, p.row.KeySchema = g.generation, it.schema.key
-	g.put(p, c)
+	t.of(it.schema)
 	return p, "", nil
 }

@@ -32,9 +32,7 @@ func (r *Rehearsal) Take(ctx context.Context, records ...sinks.Record) error {
 	for i, x := range records {
 		m := &messages[i]
 		m.TopicPartition, m.Offset, m.Time, m.Key, m.Value = kafka.TopicPartition{Topic: x.Topic, Partition: x.Partition}, x.Offset, x.Timestamp, x.Key, x.Value
-		for _, h := range x.Headers {
-			m.Headers = append(m.Headers, kafka.MessageHeader{Name: h.Name, Value: h.Value})
-		}
+		m.Headers = x.Headers
 	}
 	return r.take(ctx, messages)
 }

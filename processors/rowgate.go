@@ -38,9 +38,19 @@ type rowGate struct {
 	late       LatePolicy
 	now        time.Time
 
-	origin *sinks.Origin // that was named last: changes of a table come in a row
-	name   string        // of its table
-	buf    []byte        // of a record that is put
+	texts *arena       // makes keys of rows
+	last  tablePassage // changes of a table come in a row
+	under passage
+	buf   []byte // of a record that is put
+}
+
+// tablePassage is what the gate knows of a table.
+type tablePassage struct {
+	origin     *sinks.Origin // nil: of none
+	name       string
+	generation int64 // in which it was read
+	record     state.TableRecord
+	dirty      bool // the record is
 }
 
 // LatePolicy is what becomes of a change of a row that is not known any more: the row
@@ -62,15 +72,12 @@ const (
 	stale
 )
 
-func (g *rowGate) tableName(o *sinks.Origin) string {
-	if g.origin != o {
-		g.origin, g.name = o, g.space+tableName(o)
-	}
-	return g.name
-}
+// forget makes the gate read what it knows of a table again: writes were taken back, or
+// are somebody else's.
+func (g *rowGate) forget() { g.last = tablePassage{} }
 
-func (g *rowGate) tableKey(o *sinks.Origin) state.Key {
-	return state.Key{Scope: state.Table, Table: g.tableName(o)}
+func (g *rowGate) tableKey(t *tablePassage) state.Key {
+	return state.Key{Scope: state.Table, Table: t.name}
 }
 
 func tableName(o *sinks.Origin) string { return o.Name + "/" + o.Database + "." + o.String() }
@@ -84,57 +91,52 @@ func bareKey(key []byte) []byte {
 	return key
 }
 
-func (g *rowGate) rowKey(o *sinks.Origin, key []byte) state.Key {
-	return state.Key{Scope: state.Row, Table: g.tableName(o), Key: string(bareKey(key))}
+func (g *rowGate) rowKey(t *tablePassage, key []byte) state.Key {
+	return state.Key{Scope: state.Row, Table: t.name, Key: g.texts.text(bareKey(key))}
 }
 
-// passage is what the gate knows of one record.
+// passage is what the gate knows of one record, until the next one comes.
 type passage struct {
 	key   state.Key
 	at    state.Place     // of the change
 	row   state.RowRecord // as it will be
-	table state.TableRecord
+	table *tablePassage
 	// floor is set for a change of the table: row is not.
 	floor, keyless bool
-	dirty          bool // the table's record is
 	// forced: the change is older than what its row has, and applied nevertheless.
 	forced bool
 }
 
-// see judges a record and makes it seen. What is applied is said by apply: the steps
-// may still refuse the record.
+// see judges a record. One that passes is then kept, as applied or only seen: the steps
+// may refuse it. A change of a table is kept already.
 func (g *rowGate) see(ctx context.Context, it *item) (*passage, verdict, error) {
-	at, err := state.ParsePlace(it.pos)
-	if err != nil {
-		return nil, passes, err // the decoder has checked it
-	}
 	c := it.change
-	p := &passage{at: at}
-	if p.table, p.dirty, err = g.table(ctx, c.Origin); err != nil {
+	t, err := g.table(ctx, c.Origin)
+	if err != nil {
 		return nil, passes, err
 	}
+	p := &g.under
+	*p = passage{at: placeOf(it), table: t}
+	at := p.at
 	if c.Floor != nil {
 		return p, g.seeFloor(p, c, at), nil
 	}
-	if p.table.Value != it.schema.value && it.schema.value != 0 {
-		p.table.Value, p.table.Key, p.dirty = it.schema.value, it.schema.key, true
-	}
-	if p.table.Generation == g.generation && at.Compare(p.table.Truncated) <= 0 {
+	if t.record.Generation == g.generation && at.Compare(t.record.Truncated) <= 0 {
 		return p, stale, nil
 	}
 	if it.message.Key == nil {
 		p.keyless = true
-		switch d := cmp.Or(cmp.Compare(g.generation, p.table.Generation), at.Compare(p.table.Seen)); {
+		switch d := cmp.Or(cmp.Compare(g.generation, t.record.Generation), at.Compare(t.record.Seen)); {
 		case d == 0:
 			return p, duplicate, nil
 		case d < 0:
 			return p, stale, nil
 		}
-		p.table.Seen, p.dirty = at, true
-		g.put(p, c)
+		t.record.Seen, t.dirty = at, true
+		t.of(it.schema)
 		return p, passes, nil
 	}
-	p.key = g.rowKey(c.Origin, it.message.Key)
+	p.key = g.rowKey(t, it.message.Key)
 	old, known, err := g.row(ctx, p.key)
 	if err != nil {
 		return nil, passes, err
@@ -150,19 +152,32 @@ func (g *rowGate) see(ctx context.Context, it *item) (*passage, verdict, error) 
 		case d < 0:
 			return p, stale, nil
 		}
-	} else if p.table.Generation == g.generation && at.Compare(p.table.Expired) <= 0 {
+	} else if t.record.Generation == g.generation && at.Compare(t.record.Expired) <= 0 {
 		if g.late == LateDrop {
 			return p, stale, nil
 		}
 		it.fault = &sinks.RecordError{Class: sinks.ClassUnknown, Code: sinks.CodeLate, Reason: "the row is not known, and at its position rows were deleted longer ago than state.retention",
 			Next: "raise state.retention, or set state.late to drop"}
 	}
+	t.of(it.schema)
 	if old.Generation != g.generation {
 		p.row.Applied = state.Place{}
 	}
 	p.row.Generation, p.row.Seen, p.row.KeySchema = g.generation, at, it.schema.key
-	g.put(p, c)
 	return p, passes, nil
+}
+
+// placeOf is where an item stands; the decoder has checked its text.
+func placeOf(it *item) state.Place {
+	_, path := cdc.CutPath(it.pos)
+	return state.Place{Position: it.change.Position, Path: path}
+}
+
+// of notes the schemas that a row of the table came with.
+func (t *tablePassage) of(schema shapeID) {
+	if schema.value != 0 && t.record.Value != schema.value {
+		t.record.Value, t.record.Key, t.dirty = schema.value, schema.key, true
+	}
 }
 
 // seeFloor judges a change of a whole table.
@@ -172,14 +187,15 @@ func (g *rowGate) seeFloor(p *passage, c *sinks.Change, at state.Place) verdict 
 	if c.Floor.Sweep {
 		floor = state.Place{Position: sweepPosition(c)}
 	}
-	switch d := cmp.Or(cmp.Compare(g.generation, p.table.Generation), floor.Compare(p.table.Truncated)); {
+	r := &p.table.record
+	switch d := cmp.Or(cmp.Compare(g.generation, r.Generation), floor.Compare(r.Truncated)); {
 	case d == 0:
 		return duplicate
 	case d < 0:
 		return stale
 	}
-	p.table.Generation, p.table.Truncated, p.dirty = g.generation, floor, true
-	g.put(p, c)
+	r.Generation, r.Truncated, p.table.dirty = g.generation, floor, true
+	g.keep(p)
 	return passes
 }
 
@@ -187,15 +203,16 @@ func (g *rowGate) seeFloor(p *passage, c *sinks.Change, at state.Place) verdict 
 // below it, and every one of its own above.
 func sweepPosition(c *sinks.Change) cdc.Position { return cdc.Position{Epoch: c.Position.Epoch} }
 
-// put writes what the gate has seen.
-func (g *rowGate) put(p *passage, c *sinks.Change) {
-	if p.table.Generation != g.generation {
-		p.table.Generation, p.dirty = g.generation, true
+// keep writes what the gate has seen.
+func (g *rowGate) keep(p *passage) {
+	t := p.table
+	if t.record.Generation != g.generation {
+		t.record.Generation, t.dirty = g.generation, true
 	}
-	if p.dirty {
-		g.buf = p.table.Append(g.buf[:0])
-		g.overlay.Put(g.tableKey(c.Origin), g.buf)
-		p.dirty = false
+	if t.dirty {
+		g.buf = t.record.Append(g.buf[:0])
+		g.overlay.Put(g.tableKey(t), g.buf)
+		t.dirty = false
 	}
 	if !p.floor && !p.keyless {
 		g.buf = p.row.Append(g.buf[:0])
@@ -203,30 +220,34 @@ func (g *rowGate) put(p *passage, c *sinks.Change) {
 	}
 }
 
-// apply notes that a record which passed is applied.
-func (g *rowGate) apply(p *passage, c *sinks.Change, op cdc.Op) {
-	if p.floor || p.keyless {
-		return
-	}
+// apply keeps a record that passed, as applied.
+func (g *rowGate) apply(p *passage, op cdc.Op) {
 	p.row.Applied, p.row.Removed = p.at, time.Time{}
 	if op == cdc.OpDelete {
 		p.row.Removed = g.now
 	}
-	g.put(p, c)
+	g.keep(p)
 }
 
-// table is what is known of a table, in this generation; renewed tells that it is stored
-// as an older one has left it.
-func (g *rowGate) table(ctx context.Context, o *sinks.Origin) (r state.TableRecord, renewed bool, err error) {
-	r, ok, err := g.stored(ctx, o)
-	if ok && r.Generation < g.generation {
-		return g.renew(r), true, nil
+// table is what is known of a table, in this generation.
+func (g *rowGate) table(ctx context.Context, o *sinks.Origin) (*tablePassage, error) {
+	if g.last.origin == o && g.last.generation == g.generation {
+		return &g.last, nil
 	}
-	return r, false, err
+	name := g.space + tableName(o)
+	r, ok, err := g.stored(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	g.last = tablePassage{origin: o, name: name, generation: g.generation, record: r}
+	if ok && r.Generation < g.generation { // as an older one has left it
+		g.last.record, g.last.dirty = g.renew(r), true
+	}
+	return &g.last, nil
 }
 
-func (g *rowGate) stored(ctx context.Context, o *sinks.Origin) (state.TableRecord, bool, error) {
-	b, ok, err := g.overlay.Get(ctx, g.tableKey(o))
+func (g *rowGate) stored(ctx context.Context, table string) (state.TableRecord, bool, error) {
+	b, ok, err := g.overlay.Get(ctx, state.Key{Scope: state.Table, Table: table})
 	if err != nil || !ok {
 		return state.TableRecord{Generation: g.generation}, false, err
 	}

@@ -1,6 +1,8 @@
 package processors
 
 import (
+	"strings"
+
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/schema"
 	"github.com/tailrace/tailrace/sinks"
@@ -60,19 +62,86 @@ var types = map[schema.Kind]sinks.Type{
 // arena holds the values of one batch: a reader's own are valid until it reads
 // the next record.
 type arena struct {
-	bytes  []byte
-	values []cdc.Value
+	bytes   chunks[byte]
+	values  chunks[cdc.Value]
+	changes chunks[sinks.Change]
+	texts   strings.Builder
 }
 
 // The sizes of new chunks. A value longer than a chunk gets its own.
 const (
-	arenaBytes  = 256 << 10
-	arenaValues = 4096
+	arenaBytes   = 256 << 10
+	arenaValues  = 4096
+	arenaChanges = 512
+	arenaTexts   = 32 << 10
 )
+
+// chunks is room that is taken piece by piece.
+type chunks[T any] struct {
+	full []([]T)
+	free []([]T)
+	last []T
+}
+
+// take gives room for n, with what was left there.
+func (c *chunks[T]) take(n, most int) []T {
+	if cap(c.last)-len(c.last) < n {
+		if cap(c.last) > 0 {
+			c.full = append(c.full, c.last)
+		}
+		if k := len(c.free) - 1; k >= 0 && n <= most {
+			c.last, c.free = c.free[k], c.free[:k]
+		} else {
+			c.last = make([]T, 0, max(most, n))
+		}
+	}
+	from := len(c.last)
+	c.last = c.last[:from+n]
+	return c.last[from : from+n : from+n]
+}
+
+// recycle makes all of the room free again.
+func (c *chunks[T]) recycle(most int) {
+	if cap(c.last) > 0 {
+		c.full, c.last = append(c.full, c.last), nil
+	}
+	for _, b := range c.full {
+		if cap(b) == most { // else it was for one long value
+			c.free = append(c.free, b[:0])
+		}
+	}
+	c.full = c.full[:0]
+}
 
 // reset forgets the chunks of the batch before. They are not used again: a
 // batch that is tried again still refers to them.
-func (a *arena) reset() { a.bytes, a.values = nil, nil }
+func (a *arena) reset() { *a = arena{} }
+
+// recycle uses the chunks of the batch before again, to which nobody refers any more; but
+// for texts, which may be anywhere.
+func (a *arena) recycle() {
+	a.bytes.recycle(arenaBytes)
+	a.values.recycle(arenaValues)
+	a.changes.recycle(arenaChanges)
+}
+
+// change makes an empty change.
+func (a *arena) change() *sinks.Change {
+	c := &a.changes.take(1, arenaChanges)[0]
+	*c = sinks.Change{}
+	return c
+}
+
+// text makes a text of bytes. It costs an allocation per chunk.
+func (a *arena) text(b []byte) string {
+	if a.texts.Cap()-a.texts.Len() < len(b) {
+		a.texts.Reset()
+		a.texts.Grow(max(arenaTexts, len(b)))
+	}
+	from := a.texts.Len()
+	a.texts.Write(b)
+	return a.texts.String()[from:]
+}
 
 // row copies a row of n values; a nil row is one of which nothing is known.
 func (a *arena) row(src []cdc.Value, n int) []cdc.Value {
@@ -90,23 +159,17 @@ func (a *arena) row(src []cdc.Value, n int) []cdc.Value {
 
 // nulls makes a row of n nulls.
 func (a *arena) nulls(n int) []cdc.Value {
-	if cap(a.values)-len(a.values) < n {
-		a.values = make([]cdc.Value, 0, max(arenaValues, n))
-	}
-	from := len(a.values)
-	a.values = a.values[:from+n]
-	return a.values[from : from+n : from+n]
+	row := a.values.take(n, arenaValues)
+	clear(row)
+	return row
 }
 
 func (a *arena) value(v cdc.Value) cdc.Value {
 	if v.State != cdc.Text {
 		return v
 	}
-	if cap(a.bytes)-len(a.bytes) < len(v.Data) {
-		a.bytes = make([]byte, 0, max(arenaBytes, len(v.Data)))
-	}
-	from := len(a.bytes)
-	a.bytes = append(a.bytes, v.Data...)
-	v.Data = a.bytes[from:len(a.bytes):len(a.bytes)]
+	data := a.bytes.take(len(v.Data), arenaBytes)
+	copy(data, v.Data)
+	v.Data = data
 	return v
 }

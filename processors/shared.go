@@ -39,7 +39,7 @@ func (o *owner) commitShared(ctx context.Context, messages []kafka.Message, trie
 			o.passed(next)
 			return nil
 		}
-		judged := o.faults.judge(o.tp.Topic, o.parked, ungated(items))
+		judged := o.faults.judge(o.tp.Topic, o.parked, items)
 		if judged.err != nil {
 			return judged.err
 		}

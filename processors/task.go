@@ -74,12 +74,12 @@ func (o *owner) admit(ctx context.Context, messages []kafka.Message, overlay *st
 		return nil, err
 	}
 	t := o.task
-	gate := &rowGate{overlay: overlay, store: t.replica.Memory, space: o.space, generation: o.generation, until: o.stretch.until(), missing: o.stretch != nil && o.stretch.Missing, late: o.config.Late, now: time.Now().Truncate(time.Second)}
+	gate := &rowGate{texts: &o.decoder.arena, overlay: overlay, store: t.replica.Memory, space: o.space, generation: o.generation, until: o.stretch.until(), missing: o.stretch != nil && o.stretch.Missing, late: o.config.Late, now: time.Now().Truncate(time.Second)}
 	if t.line != nil {
 		t.line.ctx, t.line.arena, t.line.generation = ctx, &o.decoder.arena, o.generation
 		t.line.over(overlay)
 	}
-	items := make([]item, 0, len(decoded))
+	items, expanded := decoded, false // by a change of a table, which becomes one of each row
 	var failed parked
 	for i := range decoded {
 		it := &decoded[i]
@@ -96,8 +96,12 @@ func (o *owner) admit(ctx context.Context, messages []kafka.Message, overlay *st
 			}
 			failed[it.row()] = sinks.Park{Class: it.fault.Class}
 		}
-		items = append(items, *it)
-		items = append(items, rows...)
+		if len(rows) > 0 && !expanded {
+			items, expanded = append(make([]item, 0, len(decoded)+len(rows)), decoded[:i]...), true
+		}
+		if expanded {
+			items = append(append(items, *it), rows...)
+		}
 	}
 	return items, nil
 }
@@ -121,18 +125,26 @@ func (o *owner) through(ctx context.Context, gate *rowGate, it *item, failed par
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", it.place(), err)
 	}
-	if it.verdict = v; v != passes || it.fault != nil || diverted(o.parked, it) || diverted(failed, it) {
+	if it.verdict = v; v != passes {
 		return nil, nil
 	}
+	still := it.fault != nil || diverted(o.parked, it) || diverted(failed, it)
 	if p.floor {
+		if still {
+			return nil, nil
+		}
 		return o.expand(ctx, gate, it, p)
 	}
 	op := it.change.Op
-	if err := o.steps(it); err != nil {
-		return nil, err
+	if !still {
+		if err := o.steps(it); err != nil {
+			return nil, err
+		}
 	}
-	if it.fault == nil {
-		gate.apply(p, &sinks.Change{Origin: it.extra.source.Origin}, op)
+	if still || it.fault != nil {
+		gate.keep(p) // seen
+	} else {
+		gate.apply(p, op)
 	}
 	return nil, nil
 }
@@ -152,13 +164,13 @@ func (o *owner) steps(it *item) error {
 // expand makes a change of a table a delete of each of its rows here that it ends.
 func (o *owner) expand(ctx context.Context, gate *rowGate, it *item, p *passage) ([]item, error) {
 	table := tableName(it.change.Origin)
-	ended, err := gate.ended(ctx, table, p.table.Truncated)
+	ended, err := gate.ended(ctx, table, p.table.record.Truncated)
 	if err != nil {
 		return nil, err
 	}
 	rows := make([]item, 0, len(ended))
 	for _, e := range ended {
-		row, err := o.decoder.removal(ctx, it, p.table.Value, e)
+		row, err := o.decoder.removal(ctx, it, p.table.record.Value, e)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", it.place(), err)
 		}
@@ -169,12 +181,13 @@ func (o *owner) expand(ctx context.Context, gate *rowGate, it *item, p *passage)
 		}
 		passage.row = old
 		passage.row.Generation, passage.row.Seen = gate.generation, p.at
-		gate.put(passage, it.change)
 		if err := o.steps(&row); err != nil {
 			return nil, err
 		}
 		if row.fault == nil {
-			gate.apply(passage, it.change, cdc.OpDelete)
+			gate.apply(passage, cdc.OpDelete)
+		} else {
+			gate.keep(passage)
 		}
 		rows = append(rows, row)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"github.com/tailrace/tailrace/cdc"
 )
 
 // Record is a record of the log with the bytes it came with.
@@ -20,10 +22,7 @@ type Record struct {
 }
 
 // Header is one record header.
-type Header struct {
-	Name  string
-	Value []byte
-}
+type Header = cdc.RecordHeader
 
 // DeadLetter is a record on its way to the dead-letter topic: key, value and
 // timestamp as they were, the headers as they were and then the dlq.* ones. It

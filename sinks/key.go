@@ -15,8 +15,12 @@ const maxKeyText = 1024
 // RowKey is the text that identifies a row within its table: the key's values
 // in PostgreSQL's text form, as a JSON array of strings. A long one is replaced
 // by its SHA-256.
-func RowKey(values []cdc.Value) string {
-	b := []byte{'['}
+func RowKey(values []cdc.Value) string { return string(AppendRowKey(nil, values)) }
+
+// AppendRowKey appends RowKey's text to dst.
+func AppendRowKey(dst []byte, values []cdc.Value) []byte {
+	from := len(dst)
+	b := append(dst, '[')
 	for i, v := range values {
 		if i > 0 {
 			b = append(b, ',')
@@ -28,11 +32,11 @@ func RowKey(values []cdc.Value) string {
 		b = appendJSON(b, v.Data)
 	}
 	b = append(b, ']')
-	if len(b) > maxKeyText {
-		sum := sha256.Sum256(b)
-		return "sha256:" + hex.EncodeToString(sum[:])
+	if len(b)-from > maxKeyText {
+		sum := sha256.Sum256(b[from:])
+		return hex.AppendEncode(append(b[:from], "sha256:"...), sum[:])
 	}
-	return string(b)
+	return b
 }
 
 // appendJSON appends s as a JSON string. Unlike strconv.AppendQuote it has one

@@ -30,7 +30,7 @@ func TestDeadLetterIDDoesNotDependOnOffsets(t *testing.T) {
 
 func TestDeadLetterKeepsTheRecordAndAddsHeaders(t *testing.T) {
 	t.Parallel()
-	r := Record{Topic: "t", Partition: 1, Offset: 5, Timestamp: time.UnixMilli(7), Key: []byte("k"), Value: []byte("v"), Headers: []Header{{"a", []byte("b")}}}
+	r := Record{Topic: "t", Partition: 1, Offset: 5, Timestamp: time.UnixMilli(7), Key: []byte("k"), Value: []byte("v"), Headers: []Header{{Name: "a", Value: []byte("b")}}}
 	again := r
 	again.Headers = append(NewDeadLetter(r, Reason{Err: &RecordError{Stack: strings.Repeat("s", maxStack+1)}}).Headers, Header{Name: "dlq.replay.count", Value: []byte("4")})
 	found := map[string]string{}

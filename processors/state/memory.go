@@ -14,6 +14,8 @@ import (
 type Memory struct {
 	mu     sync.RWMutex // guards the following
 	spaces map[space]*values
+	last   *values // that was written to last: writes of a space come in a row
+	lastID space
 }
 
 // space is what many keys share, so that each of them costs its own text alone.
@@ -43,16 +45,19 @@ func (m *Memory) Apply(entries []Entry) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for i := range entries {
-		m.apply(&entries[i])
+		m.apply(entries[i].Key.space(), entries[i].Key.Key, entries[i].Value)
 	}
 }
 
-func (m *Memory) apply(e *Entry) {
-	id := e.Key.space()
-	v := m.spaces[id]
-	if e.Value == nil {
+// apply is one write. m.mu is held.
+func (m *Memory) apply(id space, key string, value []byte) {
+	v := m.last
+	if v == nil || m.lastID != id {
+		v = m.spaces[id]
+	}
+	if value == nil {
 		if v != nil {
-			v.delete(e.Key.Key)
+			v.delete(key)
 		}
 		return
 	}
@@ -60,14 +65,27 @@ func (m *Memory) apply(e *Entry) {
 		v = newValues()
 		m.spaces[id] = v
 	}
-	v.put(e.Key.Key, e.Value)
+	m.last, m.lastID = v, id
+	v.put(key, value)
+}
+
+// below reads what the store has of a space that an overlay writes.
+func (m *Memory) below(w *written, key string) (value []byte, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if w.below == nil {
+		if w.below = m.spaces[w.space]; w.below == nil {
+			return nil, false
+		}
+	}
+	return w.below.get(key)
 }
 
 // Become takes everything over that another store has, which is not used any more.
 func (m *Memory) Become(other *Memory) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.spaces = other.spaces
+	m.spaces, m.last = other.spaces, nil
 }
 
 // Size is how many keys there are, and how many bytes they and their values have.
@@ -146,6 +164,6 @@ func (r *Replica) Take(key, value []byte) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.apply(&Entry{k, value})
+	r.apply(k.space(), k.Key, value)
 	return nil
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 )
 
 // Reader is a store as an Overlay sees it.
@@ -18,51 +17,95 @@ type Reader interface {
 // concurrent use.
 type Overlay struct {
 	base   Reader
+	memory *Memory // base, when it is one
 	spaces map[space]*written
-	last   *written // that was asked for last: changes of a table come in a row
+	order  []*written // of their first writes
+	last   *written   // that was asked for last: changes of a table come in a row
 	undo   []undo
-	room   []byte  // values are copied into it
-	sorted []Entry // what Changes gave, until the next write
+	taken  int    // so many of undo were there when Take was last called
+	room   []byte // values are copied into it
+	all    []Entry
 }
 
-// written are the changes of one space; nil: deleted.
+// written are the changes of one space, in the order in which their keys were first
+// written.
 type written struct {
 	space
-	values map[string][]byte
+	below *values // the space in the store, once it was found there
+	at    map[string]int32
+	list  []write
+}
+
+// write is the newest value of a key; nil: deleted.
+type write struct {
+	key   string
+	value []byte
+	taken bool // by the Take under way
 }
 
 // undo is what a key was before a write.
 type undo struct {
 	in  *written
-	key string
+	at  int32 // in its list
+	had bool  // it was there
 	was []byte
-	had bool // it was there
 }
 
 // NewOverlay begins a batch above base.
-func NewOverlay(base Reader) *Overlay { return &Overlay{base: base, spaces: map[space]*written{}} }
+func NewOverlay(base Reader) *Overlay {
+	o := &Overlay{spaces: map[space]*written{}}
+	o.Reset(base)
+	return o
+}
+
+// Reset begins another batch, above base. What Changes and Take gave is not valid any
+// more.
+func (o *Overlay) Reset(base Reader) {
+	o.base = base
+	o.memory, _ = base.(*Memory)
+	if len(o.order) > mostSpaces {
+		clear(o.spaces)
+		o.order = nil
+	}
+	for _, w := range o.order {
+		clear(w.at)
+		clear(w.list)
+		w.below, w.list = nil, w.list[:0]
+	}
+	clear(o.undo)
+	o.last, o.undo, o.taken, o.room, o.all = nil, o.undo[:0], 0, o.room[:0], nil
+}
+
+// mostSpaces is how many spaces a Reset keeps the room of.
+const mostSpaces = 64
 
 // in are the changes of a key's space; nil: there are none.
-func (o *Overlay) in(k Key) *written {
-	id := k.space()
-	if o.last == nil || o.last.space != id {
-		w := o.spaces[id]
-		if w == nil {
-			return nil
-		}
+func (o *Overlay) in(k *Key) *written {
+	if w := o.last; w != nil && w.table == k.Table && w.scope == k.Scope && w.step == k.Step {
+		return w
+	}
+	w := o.spaces[k.space()]
+	if w != nil {
 		o.last = w
 	}
-	return o.last
+	return w
 }
 
 // Get reads what the batch has written, else what the store has.
 func (o *Overlay) Get(ctx context.Context, k Key) (value []byte, ok bool, err error) {
-	if w := o.in(k); w != nil {
-		if value, ok := w.values[k.Key]; ok {
-			return value, value != nil, nil
-		}
+	w := o.in(&k)
+	if w == nil {
+		return o.base.Get(ctx, k)
 	}
-	return o.base.Get(ctx, k)
+	if i, ok := w.at[k.Key]; ok {
+		value := w.list[i].value
+		return value, value != nil, nil
+	}
+	if o.memory == nil {
+		return o.base.Get(ctx, k)
+	}
+	value, ok = o.memory.below(w, k.Key)
+	return value, ok, nil
 }
 
 // Put keeps a copy of value, which may be empty.
@@ -80,15 +123,22 @@ func (o *Overlay) Put(k Key, value []byte) {
 func (o *Overlay) Delete(k Key) { o.write(k, nil) }
 
 func (o *Overlay) write(k Key, value []byte) {
-	w := o.in(k)
+	w := o.in(&k)
 	if w == nil {
-		w = &written{k.space(), map[string][]byte{}}
+		w = &written{space: k.space(), at: map[string]int32{}}
 		o.spaces[w.space], o.last = w, w
+		o.order = append(o.order, w)
 	}
-	was, had := w.values[k.Key]
-	o.undo = append(o.undo, undo{w, k.Key, was, had})
-	w.values[k.Key] = value
-	o.sorted = nil
+	o.all = nil
+	if i, ok := w.at[k.Key]; ok {
+		o.undo = append(o.undo, undo{w, i, true, w.list[i].value})
+		w.list[i].value = value
+		return
+	}
+	i := int32(len(w.list))
+	w.at[k.Key] = i
+	w.list = append(w.list, write{key: k.Key, value: value})
+	o.undo = append(o.undo, undo{in: w, at: i})
 }
 
 // Each calls f with the entries of a step, a scope and a table as the batch has left
@@ -102,8 +152,8 @@ func (o *Overlay) Each(step string, scope Scope, table string, f func(key string
 		})
 	}
 	if w := o.spaces[space{step, scope, table}]; w != nil {
-		for k := range w.values {
-			keys = append(keys, k)
+		for i := range w.list {
+			keys = append(keys, w.list[i].key)
 		}
 	}
 	slices.Sort(keys)
@@ -122,50 +172,79 @@ func (o *Overlay) Each(step string, scope Scope, table string, f func(key string
 // Mark is a point to which Rollback can go back.
 func (o *Overlay) Mark() int { return len(o.undo) }
 
-// Rollback takes back the writes since a mark: those of a record that failed.
+// Rollback takes back the writes since a mark: those of a record that failed. What was
+// taken stays.
 func (o *Overlay) Rollback(mark int) {
 	for i := len(o.undo) - 1; i >= mark; i-- {
-		if u := &o.undo[i]; u.had {
-			u.in.values[u.key] = u.was
-		} else {
-			delete(u.in.values, u.key)
+		u := &o.undo[i]
+		if u.had {
+			u.in.list[u.at].value = u.was
+			continue
 		}
+		delete(u.in.at, u.in.list[u.at].key) // the last of its list: later ones are gone
+		u.in.list = u.in.list[:u.at]
 	}
-	o.undo, o.sorted = o.undo[:mark], nil
+	o.undo, o.all = o.undo[:mark], nil
 }
 
 // Dirty tells whether the batch has written anything.
 func (o *Overlay) Dirty() bool {
-	for _, w := range o.spaces {
-		if len(w.values) > 0 {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.order, func(w *written) bool { return len(w.list) > 0 })
 }
 
-// Changes are the writes of the batch in the order of their keys. The list belongs to
-// the overlay.
-func (o *Overlay) Changes() []Entry {
-	if o.sorted != nil {
-		return o.sorted
-	}
-	spaces, n := make([]*written, 0, len(o.spaces)), 0
-	for _, w := range o.spaces {
-		spaces, n = append(spaces, w), n+len(w.values)
-	}
-	slices.SortFunc(spaces, func(a, b *written) int { return a.compare(b.space) })
-	list := make([]Entry, 0, n)
-	for _, w := range spaces {
-		first := len(list)
-		for k, v := range w.values {
-			list = append(list, Entry{Key{w.step, w.scope, w.table, k}, v})
+// Take gives what was written since it was called last, each key once with its newest
+// value, nil for none. prefix is what stands before the key in a changelog.
+func (o *Overlay) Take(f func(prefix, key string, value []byte)) {
+	var w *written
+	var prefix string
+	for i := o.taken; i < len(o.undo); i++ {
+		u := &o.undo[i]
+		entry := &u.in.list[u.at]
+		if entry.taken {
+			continue
 		}
-		slices.SortFunc(list[first:], func(a, b Entry) int { return strings.Compare(a.Key.Key, b.Key.Key) })
+		if entry.taken = true; u.in != w {
+			w, prefix = u.in, string(u.in.key("").Append(nil))
+		}
+		f(prefix, entry.key, entry.value)
 	}
-	o.sorted = list
-	return list
+	for i := o.taken; i < len(o.undo); i++ {
+		o.undo[i].in.list[o.undo[i].at].taken = false
+	}
+	o.taken = len(o.undo)
 }
+
+// Changes are the writes of the batch, space by space, in the order in which they were
+// first written. The list belongs to the overlay.
+func (o *Overlay) Changes() []Entry {
+	if o.all != nil {
+		return o.all
+	}
+	n := 0
+	for _, w := range o.order {
+		n += len(w.list)
+	}
+	o.all = make([]Entry, 0, n)
+	for _, w := range o.order {
+		for i := range w.list {
+			o.all = append(o.all, Entry{w.key(w.list[i].key), w.list[i].value})
+		}
+	}
+	return o.all
+}
+
+// Apply makes the writes of the batch part of a store.
+func (o *Overlay) Apply(m *Memory) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range o.order {
+		for i := range w.list {
+			m.apply(w.space, w.list[i].key, w.list[i].value)
+		}
+	}
+}
+
+func (s space) key(key string) Key { return Key{s.step, s.scope, s.table, key} }
 
 func (s space) compare(o space) int {
 	return cmp.Or(cmp.Compare(s.step, o.step), cmp.Compare(s.scope, o.scope), cmp.Compare(s.table, o.table))

@@ -92,7 +92,8 @@ func (s *Sink) topic(o *sinks.Origin) (string, error) {
 	return name, nil
 }
 
-// Append appends the records of a change that came from in. Bytes of in are shared.
+// Append appends the records of a change that came from in. Bytes and headers of in are
+// shared.
 //
 // Errors: a *sinks.RecordError about the change; a *cdc.StopError when it would be
 // written to the topic that it comes from; any other may pass by itself.
@@ -115,8 +116,6 @@ func (s *Sink) Append(ctx context.Context, dst []sinks.Record, c *sinks.Change, 
 		if pos, err = s.derive(ctx, &out, c, in); err != nil {
 			return dst, err
 		}
-	} else {
-		out.Headers = append(make([]sinks.Header, 0, len(in.Headers)), in.Headers...)
 	}
 	out.Partition = partition(out.Key, c, in, partitions)
 	dst = append(dst, out)
