@@ -52,6 +52,8 @@ type Session struct {
 	group   *kgo.GroupTransactSession
 	ended   time.Time // when the last transaction was
 	sent    int       // records of the transaction
+	used    []slab    // by them
+	free    []slab
 
 	unreadAtMost time.Duration // as the constant, but for tests
 
@@ -158,6 +160,7 @@ func (s *Session) Begin(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	s.used = nil
 	s.mu.Lock()
 	s.sent, s.failed, s.acked, s.last, s.end = 0, nil, map[TopicPartition]int64{}, TopicPartition{}, 0
 	s.mu.Unlock()
@@ -171,18 +174,17 @@ func (s *Session) Begin(ctx context.Context) error {
 // much is on its way. Their bytes must stay as they are until the transaction ends.
 func (s *Session) Send(records []Message) {
 	background := context.Background() // a record is given up with the transaction
-	slab := make([]kgo.Record, len(records))
 	count := 0
 	for i := range records {
 		count += len(records[i].Headers)
 	}
-	headers := make([]kgo.RecordHeader, 0, count)
-	first := s.sent
+	room := s.room(len(records), count)
+	slab, headers, first := room.records, room.headers, s.sent
 	s.sent += len(records)
 	done := func(r *kgo.Record, err error) { s.done(slab, first, r, err) }
 	for i := range records {
 		m, r := &records[i], &slab[i]
-		r.Topic, r.Partition, r.Timestamp, r.Key, r.Value = m.Topic, m.Partition, m.Time, m.Key, m.Value
+		*r = kgo.Record{Topic: m.Topic, Partition: m.Partition, Timestamp: m.Time, Key: m.Key, Value: m.Value}
 		if len(m.Headers) > 0 {
 			from := len(headers)
 			for _, h := range m.Headers {
@@ -193,6 +195,47 @@ func (s *Session) Send(records []Message) {
 		s.group.Produce(background, r, done)
 	}
 }
+
+// slab is the room of the records of one Send.
+type slab struct {
+	records []kgo.Record
+	headers []kgo.RecordHeader
+}
+
+// room is that of a transaction before, where it is enough.
+func (s *Session) room(records, headers int) slab {
+	var r slab
+	if n := len(s.free) - 1; n >= 0 {
+		r, s.free = s.free[n], s.free[:n]
+	}
+	if cap(r.records) < records {
+		r.records = make([]kgo.Record, records)
+	}
+	if cap(r.headers) < headers {
+		r.headers = make([]kgo.RecordHeader, 0, headers)
+	}
+	r.records, r.headers = r.records[:records], r.headers[:0]
+	s.used = append(s.used, r)
+	return r
+}
+
+// release makes the room of a transaction free that is durable: the client has let go of
+// its records.
+func (s *Session) release() {
+	for i := range s.used {
+		r := &s.used[i]
+		clear(r.records)
+		clear(r.headers[:cap(r.headers)])
+	}
+	if s.free = append(s.free, s.used...); len(s.free) > mostSlabs {
+		clear(s.free[mostSlabs:])
+		s.free = s.free[:mostSlabs]
+	}
+	s.used = s.used[:0]
+}
+
+// mostSlabs is how many slabs a session keeps.
+const mostSlabs = 8
 
 // done notes what became of a record of a slab.
 func (s *Session) done(slab []kgo.Record, first int, r *kgo.Record, err error) {
@@ -259,6 +302,9 @@ func (s *Session) End(ctx context.Context, offsets map[TopicPartition]Stored) (c
 	s.ended = time.Now()
 	if err != nil {
 		return false, fmt.Errorf("kafka: commit: %w", err)
+	}
+	if committed {
+		s.release()
 	}
 	return committed, nil
 }

@@ -121,3 +121,65 @@ func TestOffsetsKeptBackForTooLong(t *testing.T) {
 		t.Errorf("it begins at %d, which was never committed", a.Committed)
 	}
 }
+
+// A record that is refused is named by its place in the transaction, whichever Send it
+// was part of, and the next transaction has nothing of this one.
+func TestARefusedRecordIsNamed(t *testing.T) {
+	s := newShelf(t, "t", 1)
+	s.put(0, "a", "b")
+	first := s.session(&ledger{name: "first"}, "mine")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := first.Join(); err != nil {
+		t.Fatal(err)
+	}
+	for got := 0; got < 2; {
+		fetched, err := first.PollSome(ctx, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range fetched {
+			got += len(f.Messages)
+		}
+	}
+	small := func(text string) Message {
+		return Message{TopicPartition: TopicPartition{"t", 0}, Value: []byte(text), Headers: []MessageHeader{{Name: "h", Value: []byte(text)}}}
+	}
+	large := Message{TopicPartition: TopicPartition{"t", 0}, Value: make([]byte, 3<<20)}
+	for _, where := range []int{0, 4} {
+		if err := first.Begin(ctx); err != nil {
+			t.Fatal(err)
+		}
+		all := []Message{small("1"), small("2"), small("3"), small("4"), small("5")}
+		all[where] = large
+		first.Send(all[:3])
+		first.Send(all[3:])
+		var refused *SendError
+		if _, err := first.Flush(ctx); !errors.As(err, &refused) || !TooLarge(err) || refused.Index != where {
+			t.Fatalf("%v, want that record %d is too large", err, where)
+		}
+		if err := first.Abort(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var end int64
+	for i := range 3 {
+		if err := first.Begin(ctx); err != nil {
+			t.Fatal(err)
+		}
+		first.Send([]Message{small("x"), small("y")})
+		first.Send([]Message{small("z")})
+		ends, err := first.Flush(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := ends[TopicPartition{"t", 0}]; at < end+3 {
+			t.Errorf("transaction %d ends at %d, the one before at %d", i, at, end)
+		} else {
+			end = at
+		}
+		if ok, err := first.End(ctx, map[TopicPartition]Stored{{"t", 0}: {Offset: 2}}); err != nil || !ok {
+			t.Fatal(ok, err)
+		}
+	}
+}

@@ -36,6 +36,7 @@ type plan struct {
 	stop error
 	// outcomes that are known without the sink
 	filtered, faults, diverted int
+	applied                    int                 // by close
 	gated                      [3]int              // by verdict of the gate by row
 	classes                    map[sinks.Class]int // of dead letters
 }
@@ -84,6 +85,17 @@ func (o *owner) plan(items []item, next int64, tries attempts) *plan {
 	p.batch.Park, p.batch.Unpark = over.changes()
 	p.next = over.apply()
 	return p
+}
+
+// close lets the items go, of a plan whose changes nobody refuses any more: all are
+// applied.
+func (p *plan) close() {
+	for i, it := range p.items {
+		if !it.expanded && (i == 0 || p.items[i-1] != it) {
+			p.applied++
+		}
+	}
+	p.items, p.batch.Changes, p.batch.DeadLetters = nil, nil, nil
 }
 
 // add takes over the changes of an item: one, or what the steps made of it.

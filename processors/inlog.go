@@ -9,6 +9,8 @@ package processors
 // What a crash leaves at each point, and the test that makes it so:
 //
 //	killed after                    log         state            on restart
+//	a chunk is sent, others of the  aborted     overlay dropped  the batch again, once visible           TestCrashInTheLogARoundIsSentInPart
+//	round are not made yet
 //	produce, before EndTxn          aborted     overlay dropped  the batch again, once visible           TestCrashInTheLogProduceBeforeEndTxn
 //	EndTxn unknown                  either      overlay dropped  state is rebuilt from the committed     TestCrashInTheLogEndTxnUnknown
 //	                                                             changelog, then the offset decides
@@ -20,6 +22,15 @@ package processors
 // goroutine does all the work of its partitions. What partitions share is the state of
 // a task: the partitions with one number of all topics, which the group gives to one
 // member together. Members share nothing.
+//
+// A round is made in chunks, which are sent as soon as they are made: the client
+// compresses one, and the brokers take it, while the member decodes the next. What a
+// chunk meets (a registry that is away, a step that fails) ends the round before it; what
+// was sent is committed (TestAChunkThatFailsLeavesThoseBeforeIt). What keeps a
+// transaction open keeps readers waiting, so a chunk has openWithin, and a partition that
+// has failed comes first in its round, when nothing is open. What a chunk did to parked
+// rows holds for the next one, and is taken back with the round
+// (TestAnAbortedRoundTakesBackWhatItsChunksHaveParked).
 //
 // Nothing of a batch is kept but what is committed: an abort makes the client read
 // again from the committed offsets, and drops the overlays.

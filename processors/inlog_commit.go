@@ -14,7 +14,7 @@ import (
 // worthwhile tells whether there is something to commit, beyond the ends of other
 // transactions.
 func (rd *round) worthwhile() bool {
-	worth := len(rd.records) > 0
+	worth := rd.open || len(rd.records) > 0
 	for _, o := range rd.tasks {
 		worth = worth || o.Dirty()
 	}
@@ -70,11 +70,8 @@ func (m *member) transact(ctx context.Context, rd *round) (done transacted, err 
 	if err := m.fault("changelog"); err != nil {
 		return done, err
 	}
-	if err := m.session.Begin(ctx); err != nil {
-		return done, fmt.Errorf("%w: %w", errRestart, err)
-	}
-	if !m.careful {
-		m.session.Send(rd.records)
+	if err := m.send(ctx, rd); err != nil {
+		return done, err
 	}
 	if err := m.fault("produce"); err != nil {
 		return done, err
@@ -101,6 +98,37 @@ func (m *member) transact(ctx context.Context, rd *round) (done transacted, err 
 		return done, fmt.Errorf("%w: %w", errRestart, err)
 	}
 	return done, nil
+}
+
+// ship sends what a round has so far, with the state behind it, ahead of its end.
+func (m *member) ship(ctx context.Context, rd *round) error {
+	if m.careful {
+		return nil
+	}
+	for t, overlay := range rd.tasks {
+		m.remember(rd, t, overlay)
+	}
+	if err := m.send(ctx, rd); err != nil {
+		return err
+	}
+	return m.fault("ship")
+}
+
+// send sends the round's records, but for a careful one's: those go one by one in the
+// end. The transaction is open then.
+func (m *member) send(ctx context.Context, rd *round) error {
+	if !rd.open {
+		if err := m.session.Begin(ctx); err != nil {
+			return fmt.Errorf("%w: %w", errRestart, err)
+		}
+		rd.open = true
+	}
+	if !m.careful {
+		m.session.Send(rd.records)
+		clear(rd.records)
+		rd.records = rd.records[:0]
+	}
+	return nil
 }
 
 // remember adds what is new in a task's state to the changelog's records.
@@ -182,6 +210,9 @@ func tooLarge(refused *kafka.SendError) *sinks.RecordError {
 func (m *member) rewound(rd *round) {
 	for _, p := range rd.parts {
 		p.owner.passed(p.owner.expect)
+		if p.plans != nil {
+			p.owner.parked = p.parked
+		}
 		if m.owns(p.owner) {
 			m.session.Seek(p.owner.tp, p.owner.expect)
 		}
@@ -212,16 +243,17 @@ func (m *member) applied(rd *round, ends map[kafka.TopicPartition]int64) {
 			o.tries = attempts{}
 		}
 		clear(o.blamed)
-		if p.plan == nil {
+		if p.plans == nil {
 			continue
 		}
-		o.parked = p.plan.next
-		o.faults.note(o.tp.Topic, p.judged)
-		o.metrics.committed(p.plan, sinks.Result{Outcomes: make([]sinks.Outcome, len(p.plan.batch.Changes))})
+		for i, plan := range p.plans {
+			o.faults.note(o.tp.Topic, p.judged[i])
+			o.metrics.committed(plan, sinks.Result{})
+			o.tell(plan)
+		}
 		o.mu.Lock()
 		o.parkedRows = len(o.parked)
 		o.mu.Unlock()
-		o.tell(p.plan)
 		if p.stop != nil {
 			m.holdBack(o, p.stop)
 		}

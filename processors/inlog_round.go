@@ -13,11 +13,17 @@ import (
 )
 
 // round is what one transaction makes durable.
+//
+// It is made in chunks: while the brokers take the records of one, the next is decoded.
+// So the transaction is open while messages are prepared, and what holds them up must not
+// keep it open: from the second chunk on, preparing has openWithin. What is complete is
+// committed then, and the rest comes again as the first of a round.
 type round struct {
 	parts   []*part
 	tasks   map[*task]*state.Overlay
-	records []kafka.Message
-	of      []source // parallel to records
+	records []kafka.Message // that are not sent yet
+	of      []source        // of all records, in the order in which they are sent
+	open    bool            // the transaction is
 	started time.Time
 	spare   map[*task]*state.Overlay // of the round before, for their room
 }
@@ -25,13 +31,16 @@ type round struct {
 // part is a round's share of one partition.
 type part struct {
 	owner    *owner
-	plan     *plan
-	messages []kafka.Message
+	plan     *plan           // of the chunk under way
+	messages []kafka.Message // of the chunk under way
+	count    int             // messages of all chunks
 	next     int64
-	control  bool // nothing but ends of transactions
-	judged   judged
-	stop     error // why the message behind them must not be passed
-	jump     bool  // they are the last of the stretch: next is where the partition was
+	control  bool     // nothing but ends of transactions
+	plans    []*plan  // of the chunks that are done, without their items
+	judged   []judged // of the same
+	parked   parked   // as they were before; nil: no chunk is done
+	stop     error    // why the message behind them must not be passed
+	jump     bool     // they are the last of the stretch: next is where the partition was
 }
 
 // stretch is what the partition goes through once the round is durable.
@@ -62,31 +71,68 @@ func (rd *round) overlay(t *task) *state.Overlay {
 	return o
 }
 
-// prepare decodes the messages of a partition, takes them through gate, steps and
-// plan, and makes the records of the round. What fails leaves no trace.
+// prepare takes messages of a partition into the round, chunk by chunk. An error is
+// about the first chunk, or a *lostSession; behind a chunk that is complete, the part
+// stops at it.
 func (m *member) prepare(ctx context.Context, rd *round, o *owner, messages []kafka.Message) (*part, error) {
 	messages = o.fresh(messages)
 	over := len(messages) > 0 && o.stretch.over(messages[len(messages)-1].Offset)
 	messages = o.stretch.within(messages)
-	p := &part{owner: o, messages: messages, next: o.position()}
-	if len(messages) == 0 {
-		p.leap(over)
-		return p, nil
-	}
-	overlay := rd.overlay(o.task)
-	mark, records := overlay.Mark(), len(rd.records)
-	for again := true; again; {
-		var err error
-		overlay.Rollback(mark)
-		rd.records, rd.of = rd.records[:records], rd.of[:records]
-		if again, err = m.fill(ctx, rd, p, overlay); err != nil {
-			overlay.Rollback(mark)
-			rd.records, rd.of = rd.records[:records], rd.of[:records]
-			return nil, err
+	p := &part{owner: o, next: o.position(), control: len(messages) > 0}
+	for len(messages) > 0 && p.stop == nil {
+		n := min(len(messages), m.runtime.config.BatchRows)
+		if err := m.chunk(ctx, rd, p, messages[:n]); err != nil {
+			if p.plans == nil {
+				return nil, err
+			}
+			if ctx.Err() == nil { // else nothing comes behind
+				p.stop = err
+			}
+			break
+		}
+		if messages = messages[n:]; len(messages) > 0 && p.stop == nil {
+			if err := m.ship(ctx, rd); err != nil {
+				return nil, &lostSession{err}
+			}
 		}
 	}
 	p.leap(over && p.stop == nil)
 	return p, nil
+}
+
+// openWithin is how long a chunk may take to prepare while the transaction is open.
+const openWithin = time.Second
+
+// chunk decodes messages of a partition, takes them through gate, steps and plan, and
+// makes records of them. What fails leaves no trace.
+func (m *member) chunk(ctx context.Context, rd *round, p *part, messages []kafka.Message) error {
+	if rd.open {
+		bounded, cancel := context.WithTimeout(ctx, openWithin)
+		defer cancel()
+		ctx = bounded
+	}
+	o, overlay, next := p.owner, rd.overlay(p.owner.task), p.next
+	p.messages = messages
+	mark, records, of := overlay.Mark(), len(rd.records), len(rd.of)
+	for again := true; again; {
+		var err error
+		overlay.Rollback(mark)
+		rd.records, rd.of = rd.records[:records], rd.of[:of]
+		if again, err = m.fill(ctx, rd, p, overlay); err != nil {
+			overlay.Rollback(mark)
+			rd.records, rd.of = rd.records[:records], rd.of[:of]
+			p.next = next
+			return err
+		}
+	}
+	if p.plans == nil {
+		p.parked = o.parked
+	}
+	o.parked = p.plan.next // the next chunk stands behind this one; rewound takes it back
+	p.plan.close()
+	p.plans, p.count = append(p.plans, p.plan), p.count+len(p.messages)
+	o.decoder.letGo()
+	return nil
 }
 
 // leap lets the part end where the partition was, when it is the last of a stretch.
@@ -106,10 +152,9 @@ func (m *member) fill(ctx context.Context, rd *round, p *part, overlay *state.Ov
 	if err != nil {
 		return false, err
 	}
-	p.control = len(items) == 0
-	p.judged = o.faults.judge(o.tp.Topic, o.parked, items)
-	if p.judged.err != nil {
-		return false, p.judged.err
+	judged := o.faults.judge(o.tp.Topic, o.parked, items)
+	if judged.err != nil {
+		return false, judged.err
 	}
 	p.plan = o.plan(items, p.next, attempts{count: o.tries.count + 1, first: o.tries.first})
 	if p.plan.stop != nil { // what stands behind has left its traces in the state: anew, without it
@@ -128,7 +173,11 @@ func (m *member) fill(ctx context.Context, rd *round, p *part, overlay *state.Ov
 		return true, nil
 	}
 	o.mark(p.plan, overlay)
-	return false, m.letters(ctx, rd, p)
+	if err := m.letters(ctx, rd, p); err != nil {
+		return false, err
+	}
+	p.control, p.judged = p.control && len(items) == 0, append(p.judged, judged)
+	return false, nil
 }
 
 // before are the messages that stand before an offset.

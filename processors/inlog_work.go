@@ -141,6 +141,7 @@ func (m *member) round(ctx context.Context, fetched []kafka.Fetched) error {
 			return err
 		}
 	}
+	m.triedFirst(fetched)
 	for i := range fetched {
 		if err := m.take(ctx, rd, &fetched[i]); err != nil {
 			return err
@@ -157,10 +158,6 @@ func (m *member) round(ctx context.Context, fetched []kafka.Fetched) error {
 
 // finished keeps the room of a round that is durable for the next one.
 func (m *member) finished(rd *round) {
-	for _, p := range rd.parts {
-		p.owner.decoder.letGo()
-	}
-	clear(rd.records)
 	clear(rd.of)
 	m.last = round{tasks: rd.tasks, records: rd.records, of: rd.of}
 }
@@ -180,15 +177,40 @@ func (m *member) take(ctx context.Context, rd *round, f *kafka.Fetched) error {
 		return nil
 	}
 	p, err := m.prepare(ctx, rd, o, f.Messages)
-	if err != nil {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		m.holdBack(o, err)
+	var lost *lostSession
+	switch {
+	case err == nil:
+		rd.parts = append(rd.parts, p)
 		return nil
+	case errors.As(err, &lost):
+		return lost.error
+	case ctx.Err() != nil && !rd.open:
+		return ctx.Err()
+	case ctx.Err() == nil:
+		m.holdBack(o, err)
 	}
-	rd.parts = append(rd.parts, p)
-	return nil
+	return nil // with ctx at its end, what is complete is committed
+}
+
+// triedFirst puts partitions first that have failed: nothing is open yet that they
+// could keep open.
+func (m *member) triedFirst(fetched []kafka.Fetched) {
+	if len(fetched) < 2 {
+		return
+	}
+	failed := map[kafka.TopicPartition]bool{}
+	for _, o := range m.mine() {
+		failed[o.tp] = o.tries.count > 0
+	}
+	slices.SortStableFunc(fetched, func(a, b kafka.Fetched) int {
+		switch {
+		case failed[a.TopicPartition] == failed[b.TopicPartition]:
+			return 0
+		case failed[a.TopicPartition]:
+			return -1
+		}
+		return 1
+	})
 }
 
 // holdBack leaves a partition alone for a while, or for good; the others go on.
@@ -248,7 +270,7 @@ func (m *member) adapt(rd *round, committed bool) {
 	most := m.runtime.config.BatchRows * 4
 	n := 0
 	for _, p := range rd.parts {
-		n += len(p.messages)
+		n += p.count
 	}
 	switch {
 	case !committed || time.Since(rd.started) > roundWithin:

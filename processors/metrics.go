@@ -112,6 +112,7 @@ func (m *metrics) committed(p *plan, result sinks.Result) {
 			outcomes[o]++
 		}
 	}
+	outcomes[sinks.Applied] += p.applied
 	outcomes[sinks.Duplicate] += p.gated[duplicate]
 	outcomes[sinks.Stale] += p.gated[stale]
 	for o, n := range outcomes {
