@@ -157,7 +157,7 @@ func (s *stage) line() contender {
 			return err
 		}
 		defer m.stopProfiled(relay)
-		processor, err := m.processorRun(to, target.name, t.topic("items"), target.url)
+		processor, err := m.processorRun(to, target.name, t.topic("items"), target.url, "add")
 		if err != nil {
 			return err
 		}

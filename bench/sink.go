@@ -151,7 +151,7 @@ func (t *target) await(ctx context.Context, healthy func() error) (time.Time, er
 
 // verify compares the rows with the source's.
 func (t *target) verify(ctx context.Context, s *stage) error {
-	const sum = "SELECT count(*), coalesce(sum(hashtextextended(i::text, 0)), 0)::text FROM items i"
+	const sum = "SELECT count(*), coalesce(sum(hashtextextended(i::text, 0)), 0)::text FROM (SELECT id, account, amount, note, at FROM items) i"
 	var n, m int64
 	var a, b string
 	if err := errors.Join(s.conn.QueryRow(ctx, sum).Scan(&n, &a), t.conn.QueryRow(ctx, sum).Scan(&m, &b)); err != nil {
@@ -168,12 +168,12 @@ kafka: {brokers: [%[2]s]}
 registry: {url: %[3]s}
 source: {topics: [%[4]s]}
 sink:
-  postgres: {url: %[5]s, schema: none}
+  postgres: {url: %[5]s, schema: %[6]s}
 ops: {listen: ""}
 `
 
-func (r *rig) processorRun(to logs, name, topic, url string) (*program, error) {
-	return r.processorWith(name, fmt.Sprintf(processorYAML, name, to.brokers, to.registry, topic, url))
+func (r *rig) processorRun(to logs, name, topic, url, schema string) (*program, error) {
+	return r.processorWith(name, fmt.Sprintf(processorYAML, name, to.brokers, to.registry, topic, url, schema))
 }
 
 // processorWith starts the processor with a configuration.
@@ -185,9 +185,11 @@ func (r *rig) processorWith(name, text string) (*program, error) {
 	return r.start(name, r.profiled(name), filepath.Join(r.o.bin, "processor"), "run", "-c", file, "--log-format", "text")
 }
 
-// processor is ours. The clock begins before it is started.
-func (f *filled) processor() contender {
-	return contender{"processor", func(ctx context.Context, m *meter) error {
+// processor is ours. The clock begins before it is started. Under schema: add, the
+// default, it gives the table its two columns of versions; under none they go to a
+// table beside it.
+func (f *filled) processor(label, schema string) contender {
+	return contender{label, func(ctx context.Context, m *meter) error {
 		defer m.close()
 		t, err := m.target(ctx)
 		if err != nil {
@@ -197,7 +199,7 @@ func (f *filled) processor() contender {
 		if err := errors.Join(m.begin(), m.watch(roleBroker, f.to.pid, false)); err != nil {
 			return err
 		}
-		p, err := m.processorRun(f.to, t.name, f.topics.topic("items"), t.url)
+		p, err := m.processorRun(f.to, t.name, f.topics.topic("items"), t.url, schema)
 		if err != nil {
 			return err
 		}

@@ -31,7 +31,9 @@ func behind(load func(context.Context, *rig) (*stage, error)) func(context.Conte
 }
 
 // intoSink are the contenders that read a topic into a table.
-func intoSink(f *filled) []contender { return []contender{f.inServer(), f.processor(), f.jdbc()} }
+func intoSink(f *filled) []contender {
+	return []contender{f.inServer(), f.processor(intoTable, "add"), f.processor(beside, "none"), f.jdbc()}
+}
 
 // withTopic is the preparation of works over one topic of Apache Kafka.
 func withTopic(load func(context.Context, *rig) (*stage, error), contenders func(*filled) []contender) prepared {
@@ -58,6 +60,8 @@ const (
 	toEmbedded   = "embedded broker"
 	toKafka      = "kafka " + exactly
 	toKafkaLeast = "kafka " + atLeast
+	intoTable    = "processor"
+	beside       = "processor schema none"
 )
 
 func manyInserts(size int) func(context.Context, *rig) (*stage, error) {
