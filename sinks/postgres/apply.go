@@ -44,7 +44,10 @@ func (t *transaction) run(ctx context.Context) (sinks.Result, error) {
 		t.sink.wary.CompareAndSwap(wary, wary-1)
 		return t.patient(ctx)
 	}
-	result, err := t.swift(ctx)
+	result, err := t.swift(ctx, t.hopeful())
+	if errors.Is(err, errVain) { // before anything was noted
+		result, err = t.swift(ctx, nil)
+	}
 	var record *sinks.RecordError
 	var refused *sinks.RefusedError
 	if apart && (errors.As(err, &record) || errors.As(err, &refused)) {
@@ -147,14 +150,15 @@ func (t *transaction) others() *query {
 		text(t.pipeline).bigint(int64(t.batch.Claim.Number)).texts(&topics).bigints(epochs)
 }
 
-// swift sends the whole transaction but its COMMIT in one round trip.
-func (t *transaction) swift(ctx context.Context) (result sinks.Result, err error) {
+// swift sends the whole transaction but its COMMIT in one round trip. plain says which
+// rows are taken for new; errVain: some of them are not.
+func (t *transaction) swift(ctx context.Context, plain func(*operation) bool) (result sinks.Result, err error) {
 	defer func() {
 		if err != nil {
 			t.rollback()
 		}
 	}()
-	work := groups(t.folded.ops, func(op *operation) *table { return t.tables[op.target] })
+	work := groups(t.folded.ops, func(op *operation) *table { return t.tables[op.target] }, plain)
 	queries := []*query{newQuery("BEGIN"), t.fence()}
 	for _, f := range t.folded.floors { // before the rows: those at or below a floor are stale
 		queries = append(queries, f.statements(t.scope)...)
@@ -169,10 +173,16 @@ func (t *transaction) swift(ctx context.Context) (result sinks.Result, err error
 	}
 	answers, err := t.send(ctx, queries)
 	if err != nil {
+		if len(answers) >= rows && t.vain(work, answers[rows:], err) {
+			err = errVain
+		}
 		return result, err
 	}
 	if answers[1].affected != 1 || len(t.batch.Beside) > 0 && len(answers[len(answers)-1].rows) != len(t.batch.Beside) {
 		return result, sinks.ErrFenced
+	}
+	if t.vain(work, answers[rows:], nil) {
+		return result, errVain
 	}
 	result.Outcomes = t.folded.outcomes
 	at := 2
@@ -181,6 +191,10 @@ func (t *transaction) swift(ctx context.Context) (result sinks.Result, err error
 		at += f.count
 	}
 	for i, g := range work {
+		if g.plain {
+			t.sink.hopes.kept(g.table.name)
+			continue
+		}
 		if err := t.account(ctx, g, answers[rows+i], result.Outcomes); err != nil {
 			return result, err
 		}

@@ -32,7 +32,7 @@ func (t *transaction) careful(ctx context.Context) error {
 			t.refusals = append(t.refusals, sinks.Refusal{Index: f.index, Err: record})
 		}
 	}
-	for _, g := range groups(t.folded.ops, func(op *operation) *table { return t.tables[op.target] }) {
+	for _, g := range groups(t.folded.ops, func(op *operation) *table { return t.tables[op.target] }, nil) {
 		for part := range slices.Chunk(g.ops, suspects) {
 			if err := t.bisect(ctx, g, part); err != nil {
 				return err
@@ -82,7 +82,7 @@ func (t *transaction) oneByOne(ctx context.Context, op *operation, together *sin
 			return nil
 		}
 		before := len(t.refusals)
-		for _, g := range groups([]*operation{alone}, func(*operation) *table { return tab }) {
+		for _, g := range groups([]*operation{alone}, func(*operation) *table { return tab }, nil) {
 			record, err := t.attempt(ctx, g)
 			if err != nil {
 				return err

@@ -27,6 +27,7 @@ type operation struct {
 	// layer is 0 but for a patch on top of another operation of the batch on its row:
 	// that one goes before, in a statement of its own.
 	layer   int
+	fresh   bool // its first change makes the row at the source
 	dropped bool // a later whole image has taken its place
 }
 
@@ -80,7 +81,7 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 			names[c.Origin] = name
 		}
 		next := &operation{kind: kindOf(c), target: name, origin: c.Origin, shape: c.Shape, row: c.Row, key: c.Key,
-			pos: c.Position, posTxt: c.Pos, members: []int{i}}
+			pos: c.Position, posTxt: c.Pos, members: []int{i}, fresh: makes(c)}
 		id := rowID{name, c.Key}
 		if c.Key == "" {
 			id.key = c.Pos // a row of its own

@@ -41,7 +41,7 @@ func (s *Sink) Inspect(ctx context.Context, p sinks.Partition, changes []*sinks.
 			ops = append(ops, op)
 		}
 	}
-	work := groups(ops, func(op *operation) *table { return tables[op.target] })
+	work := groups(ops, func(op *operation) *table { return tables[op.target] }, nil)
 	queries := make([]*query, len(work))
 	for i, g := range work {
 		queries[i] = (&group{kind: g.kind, table: g.table, ops: g.ops, columns: g.ops[0].shape.Key}).look(t.scope, g.kind != appendRow)

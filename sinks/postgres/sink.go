@@ -30,6 +30,7 @@ type Sink struct {
 	purged   atomic.Int64 // Unix seconds of the last purge of tombstones
 	wary     atomic.Int32 // batches that are written in parts at once
 	screens  screens
+	hopes    hopes
 	foresees atomic.Bool // the last refusals were those that the screens named
 
 	// atCommit, when set by a test, runs when a batch is written and its COMMIT

@@ -16,6 +16,7 @@ type group struct {
 	table   *table
 	columns []int // indexes into the shape's columns that the statement takes part in, key columns included
 	ops     []*operation
+	plain   bool // its rows are taken for new (hope.go)
 }
 
 // scope is what all statements of a batch have in common.
@@ -35,6 +36,10 @@ type scope struct {
 func (g *group) statement(s scope) *query {
 	b := &builder{group: g, scope: s}
 	switch {
+	case g.plain && g.table.inRow:
+		return b.insertInRow()
+	case g.plain:
+		return b.insertBeside()
 	case g.kind == upsert && g.table.inRow, g.kind == appendRow && g.table.inRow:
 		return b.upsertInRow()
 	case g.kind == upsert, g.kind == appendRow:
@@ -95,20 +100,29 @@ func rowKey(op *operation) string {
 	return op.key
 }
 
-// input is the row set i.
-func (b *builder) input() string {
+// rows is the input under a name.
+func (b *builder) rows(alias string) string {
 	var types, names strings.Builder
 	for n := range b.columns {
 		types.WriteString("$" + strconv.Itoa(n+1) + "::text[], ")
 		names.WriteString("c" + strconv.Itoa(n) + ", ")
 	}
-	return "i AS MATERIALIZED (SELECT * FROM unnest(" + types.String() + b.keys() + "::text[], " + b.positions() + "::text[]) AS u(" + names.String() + "key, pos))"
+	return "unnest(" + types.String() + b.keys() + "::text[], " + b.positions() + "::text[]) AS " + alias + "(" + names.String() + "key, pos)"
 }
 
-// above is the row set i without what stands at or below the table's floor.
+// above is the row set i without what stands at or below the table's floor, for
+// statements that read it more than once.
 func (b *builder) above() string {
-	all := strings.Replace(b.input(), "i AS MATERIALIZED", "a AS MATERIALIZED", 1)
-	return all + ", f AS MATERIALIZED (" + b.floor() + "), i AS MATERIALIZED (SELECT * FROM a WHERE NOT EXISTS (SELECT FROM f WHERE (f.generation, f.pos) >= (" + b.gen() + `::bigint, a.pos COLLATE "C")))`
+	return "i AS MATERIALIZED (SELECT i.*, " + b.targetName() + "::text AS target FROM " + b.rows("i") + " WHERE " + b.overFloor() + ")"
+}
+
+// overFloor holds for input rows above the table's floor, or where it has none.
+func (b *builder) overFloor() string { return b.over(b.floor()) }
+
+// over holds for input rows above the version that a query finds, if it finds one. The
+// query is of no row of the input, so that the server runs it once per statement.
+func (b *builder) over(query string) string {
+	return "((" + b.gen() + `::bigint, i.pos COLLATE "C") > (` + query + ")) IS NOT FALSE"
 }
 
 // floor is the table's floor: one row or none.
@@ -160,15 +174,32 @@ func (b *builder) conflict() string {
 	return strings.Join(names, ", ")
 }
 
-// buried holds for input rows whose tombstone is as new or newer.
+// buried holds for input rows whose tombstone is as new or newer. Where the table has
+// no tombstones at all, none is looked for.
 func (b *builder) buried() string {
-	return "EXISTS (SELECT FROM " + b.state + ".tombstones d WHERE d.pipeline = " + b.pipe() + "::text AND d.target = " + b.targetName() +
-		"::text AND d.key = i.key AND (d.generation, d.pos) >= (" + b.gen() + `::bigint, i.pos COLLATE "C"))`
+	tombstones := "SELECT FROM " + b.state + ".tombstones d WHERE d.pipeline = " + b.pipe() + "::text AND d.target = " + b.targetName() + "::text"
+	return "((SELECT EXISTS (" + tombstones + ")) AND EXISTS (" + tombstones + " AND d.key = i.key AND (d.generation, d.pos) >= (" + b.gen() + `::bigint, i.pos COLLATE "C")` + probed + "))"
 }
+
+// probed ends a subquery that is to be run for each row, by index. Without it the server
+// may make a join of it, and that by its estimate of tables that have grown since they
+// were analyzed, or never were: of thousands of tombstones it expects one, and compares
+// every row with each.
+const probed = " OFFSET 0"
 
 // known holds for input rows that are above what has expired, or that are there.
 func (b *builder) known() string {
-	return "(NOT EXISTS (SELECT FROM (" + b.expired() + `) x WHERE (x.generation, x.pos) >= (` + b.gen() + `::bigint, i.pos COLLATE "C")) OR EXISTS (SELECT FROM ` + b.table.name + " AS t WHERE " + b.match() + "))"
+	return "(" + b.overExpired() + " OR " + b.there("true") + ")"
+}
+
+// there holds for input rows whose row is in the target and meets cond.
+func (b *builder) there(cond string) string {
+	return "EXISTS (SELECT FROM " + b.table.name + " AS t WHERE " + b.match() + " AND " + cond + probed + ")"
+}
+
+// overExpired holds for input rows above the floor of the tombstones that were removed.
+func (b *builder) overExpired() string {
+	return b.over(b.expired() + ` ORDER BY generation DESC, pos COLLATE "C" DESC LIMIT 1`)
 }
 
 // expired is the floor of the tombstones that were removed: no row, or a few.
@@ -186,15 +217,34 @@ func (b *builder) older(alias string) string {
 func (b *builder) upsertInRow() *query {
 	names, values, sets := b.lists(excluded)
 	sets = append(sets, genColumn+" = EXCLUDED."+genColumn, posColumn+" = EXCLUDED."+posColumn)
-	sql := "WITH " + b.above() + " INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ", " + genColumn + ", " + posColumn + ") OVERRIDING SYSTEM VALUE SELECT " +
-		strings.Join(values, ", ") + ", " + b.gen() + "::bigint, i.pos FROM i"
+	sql := "INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ", " + genColumn + ", " + posColumn + ") OVERRIDING SYSTEM VALUE SELECT " +
+		strings.Join(values, ", ") + ", " + b.gen() + "::bigint, i.pos FROM " + b.rows("i") + " WHERE " + b.overFloor()
 	if b.kind == appendRow {
 		sql += " ON CONFLICT (" + posColumn + ") DO NOTHING"
 	} else {
-		sql += " WHERE NOT " + b.buried() + " AND " + b.known() + " ON CONFLICT (" + b.conflict() + ") DO UPDATE SET " + strings.Join(sets, ", ") + " WHERE t." + posColumn + " IS NULL OR t." + genColumn +
+		sql += " AND NOT " + b.buried() + " AND " + b.known() + " ON CONFLICT (" + b.conflict() + ") DO UPDATE SET " + strings.Join(sets, ", ") + " WHERE t." + posColumn + " IS NULL OR t." + genColumn +
 			" IS NULL OR (t." + genColumn + ", t." + posColumn + ` COLLATE "C") < (EXCLUDED.` + genColumn + ", EXCLUDED." + posColumn + ` COLLATE "C")`
 	}
 	return b.query(sql+" RETURNING t."+posColumn, false)
+}
+
+// insertInRow is upsertInRow for rows that are new: it answers with their number alone.
+func (b *builder) insertInRow() *query {
+	names, values, _ := b.lists(excluded)
+	return b.query("INSERT INTO "+b.table.name+" ("+strings.Join(names, ", ")+", "+genColumn+", "+posColumn+") OVERRIDING SYSTEM VALUE SELECT "+strings.Join(values, ", ")+", "+
+		b.gen()+"::bigint, i.pos FROM "+b.rows("i")+" WHERE "+b.unknown(), false)
+}
+
+// insertBeside is upsertBeside for rows that are new.
+func (b *builder) insertBeside() *query {
+	names, values, _ := b.lists(excluded)
+	return b.query("WITH i AS MATERIALIZED (SELECT * FROM "+b.rows("i")+" WHERE "+b.unknown()+"), v AS (INSERT INTO "+b.state+".versions (target, key, generation, pos) SELECT "+b.targetName()+"::text, i.key, "+
+		b.gen()+"::bigint, i.pos FROM i) INSERT INTO "+b.table.name+" ("+strings.Join(names, ", ")+") OVERRIDING SYSTEM VALUE SELECT "+strings.Join(values, ", ")+" FROM i", false)
+}
+
+// unknown holds for input rows of which nothing is known that is as new.
+func (b *builder) unknown() string {
+	return b.overFloor() + " AND NOT " + b.buried() + " AND " + b.overExpired()
 }
 
 // versioned writes the side table's row of each input row that meets cond, and
@@ -235,7 +285,7 @@ func (b *builder) patchInRow() *query {
 
 func (b *builder) patchBeside() *query {
 	_, _, sets := b.lists(given)
-	sql := "WITH " + b.above() + ", " + b.versioned("EXISTS (SELECT FROM "+b.table.name+" AS t WHERE "+b.match()+") AND NOT "+b.buried())
+	sql := "WITH " + b.above() + ", " + b.versioned(b.there("true")+" AND NOT "+b.buried())
 	if len(sets) > 0 {
 		sql += ", w AS (UPDATE " + b.table.name + " AS t SET " + strings.Join(sets, ", ") + " FROM i WHERE " + b.match() + " AND i.key IN (SELECT key FROM v))"
 	}
@@ -252,25 +302,26 @@ func (b *builder) bury(cond string) string {
 
 func (b *builder) removeInRow() *query {
 	return b.query("WITH "+b.above()+", w AS (DELETE FROM "+b.table.name+" AS t USING i WHERE "+b.match()+" AND "+b.older("t")+") "+
-		b.bury("NOT EXISTS (SELECT FROM "+b.table.name+" AS t WHERE "+b.match()+" AND NOT "+b.older("t")+")"), true)
+		b.bury("NOT "+b.there("NOT "+b.older("t"))), true)
 }
 
 func (b *builder) removeBeside() *query {
-	newer := "EXISTS (SELECT FROM " + b.state + ".versions s WHERE s.target = " + b.targetName() + "::text AND s.key = i.key AND (s.generation, s.pos) >= (" + b.gen() + `::bigint, i.pos COLLATE "C"))`
+	newer := "EXISTS (SELECT FROM " + b.state + ".versions s WHERE s.target = " + b.targetName() + "::text AND s.key = i.key AND (s.generation, s.pos) >= (" + b.gen() + `::bigint, i.pos COLLATE "C")` + probed + ")"
 	return b.query("WITH "+b.above()+", w AS (DELETE FROM "+b.table.name+" AS t USING i WHERE "+b.match()+" AND NOT "+newer+
-		"), v AS (DELETE FROM "+b.state+".versions s USING i WHERE s.target = "+b.targetName()+"::text AND s.key = i.key AND (s.generation, s.pos) < ("+b.gen()+`::bigint, i.pos COLLATE "C")) `+
+		"), v AS (DELETE FROM "+b.state+".versions s USING i WHERE s.target = i.target AND s.key = i.key AND (s.generation, s.pos) < ("+b.gen()+`::bigint, i.pos COLLATE "C")) `+
 		b.bury("NOT "+newer), true)
 }
 
 // groups splits operations into what one statement can carry out. find gives
-// the target of an operation.
-func groups(ops []*operation, find func(*operation) *table) []*group {
+// the target of an operation; plain, if set, says which rows are taken for new.
+func groups(ops []*operation, find func(*operation) *table, plain func(*operation) bool) []*group {
 	type id struct {
 		target string
 		layer  int
 		kind   kind
 		shape  *sinks.Shape
 		mask   string
+		plain  bool
 	}
 	var out []*group
 	index := map[id]*group{}
@@ -284,15 +335,16 @@ func groups(ops []*operation, find func(*operation) *table) []*group {
 				mask = append(mask, '0')
 			}
 		}
-		g := index[id{op.target, op.layer, op.kind, op.shape, string(mask)}]
+		which := id{op.target, op.layer, op.kind, op.shape, string(mask), plain != nil && plain(op)}
+		g := index[which]
 		if g == nil {
-			g = &group{kind: op.kind, table: find(op)}
+			g = &group{kind: op.kind, table: find(op), plain: which.plain}
 			for i, m := range mask {
 				if m == '1' {
 					g.columns = append(g.columns, i)
 				}
 			}
-			index[id{op.target, op.layer, op.kind, op.shape, string(mask)}] = g
+			index[which] = g
 			out = append(out, g)
 		}
 		g.ops = append(g.ops, op)
