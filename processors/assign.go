@@ -199,6 +199,9 @@ func (r *Runtime) owner(tp kafka.TopicPartition, c claimed, cancel context.Cance
 		decoder: newDecoder(r.config.Schemas, r.shapes, len(r.config.Steps) > 0), claim: c.claim, expect: c.start, next: c.start, settled: c.start,
 		generation: max(c.claim.Generation, 1), stretch: c.stretch, parked: parked{}, backlog: c.claim.Backlog, cancel: cancel, leaving: make(chan struct{}), done: make(chan struct{}),
 	}
+	if r.config.InLog == nil && !r.config.Stateful {
+		o.ahead.decoder = newDecoder(r.config.Schemas, r.shapes, len(r.config.Steps) > 0)
+	}
 	o.wake = o.queue.poke
 	o.line = newLine(r.config.Steps, r.config.State, &o.decoder.arena)
 	for _, p := range c.claim.Parked {

@@ -22,7 +22,7 @@ func (r *benchRegistry) Register(_ context.Context, _, text string) (int, error)
 func (r *benchRegistry) SchemaByID(_ context.Context, id int) (string, error) { return (*r)[id-1], nil }
 
 // BenchMessages are updates of n rows of a table of ten columns.
-func BenchMessages(b *testing.B, n int, full bool) ([]kafka.Message, *benchRegistry) {
+func BenchMessages(b testing.TB, n int, full bool) ([]kafka.Message, *benchRegistry) {
 	b.Helper()
 	registry := &benchRegistry{}
 	base := func(name string) *cdc.Type {

@@ -107,7 +107,7 @@ func (p *plan) fault(refusals []sinks.Refusal) {
 // transform decodes messages and takes them through the steps, but those behind
 // rows. before are the items of the round before, whose faults stay.
 func (o *owner) transform(ctx context.Context, messages []kafka.Message, before []item, rows parked) ([]item, error) {
-	items, err := o.decoder.batch(ctx, messages)
+	items, err := o.decode(ctx, messages)
 	if err != nil || o.line == nil {
 		return items, err
 	}
@@ -123,6 +123,7 @@ func (o *owner) write(ctx context.Context, b *sinks.Batch) (sinks.Result, error)
 	if err := o.circuit.enter(ctx); err != nil {
 		return sinks.Result{}, err
 	}
+	o.ahead.begin(ctx, o.queue.peek(o.config.BatchRows, o.config.BatchBytes))
 	result, err := o.config.Sink.Write(ctx, b)
 	var unknown *sinks.CommitUnknownError
 	var refused *sinks.RefusedError

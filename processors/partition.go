@@ -37,6 +37,7 @@ type owner struct {
 
 	// The following belong to run.
 	decoder    *decoder
+	ahead      ahead
 	line       *line // nil without steps
 	claim      sinks.Claim
 	expect     int64 // the sink's offset row
@@ -91,6 +92,7 @@ const settleAfter = 5 * time.Second
 // run works until the queue is closed, ctx ends, or the partition must be let go.
 func (o *owner) run(ctx context.Context) {
 	defer close(o.done)
+	defer o.ahead.wait()
 	defer o.cancel()
 	err := o.work(ctx)
 	if errors.Is(err, sinks.ErrFenced) && ctx.Err() == nil {

@@ -1,7 +1,11 @@
 package processors_test
 
 import (
+	"context"
+	"maps"
+	"slices"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -235,5 +239,53 @@ func TestNewColumnsAreAdded(t *testing.T) {
 	w.reach(0, 2)
 	if got := w.value(`SELECT ("Added Column" AT TIME ZONE 'UTC')::text FROM public.items`); got != "2026-11-21 10:00:00.5" {
 		t.Errorf("added column: got %q", got)
+	}
+}
+
+// asked notes which schemas were asked for.
+type asked struct {
+	processors.Schemas
+	mu  sync.Mutex // guards the following
+	ids map[int]bool
+}
+
+func (a *asked) SchemaByID(ctx context.Context, id int) (string, error) {
+	a.mu.Lock()
+	a.ids[id] = true
+	a.mu.Unlock()
+	return a.Schemas.SchemaByID(ctx, id)
+}
+
+// While the sink is at one batch, the next one is decoded.
+func TestTheNextBatchIsDecodedWhileTheSinkWrites(t *testing.T) {
+	t.Parallel()
+	const rows = 300
+	w := newWorld(t, 1)
+	w.publish(w.put(1, 0, "zero", "x", 0))
+	p := w.start()
+	w.reach(0, 1)
+	p.stop()
+	w.exec("ALTER TABLE items ALTER COLUMN amount TYPE bigint")
+	var records []record
+	for i := range rows {
+		records = append(records, w.put(2+i, i, "first", "x", i))
+	}
+	known := len(w.schemas)
+	for i := range rows {
+		records = append(records, w.wide(2+rows+i, i/2, strconv.Itoa(i)))
+	}
+	w.publish(records...)
+	schemas := &asked{Schemas: w, ids: map[int]bool{}}
+	unlock := w.lock()
+	w.start(func(s *setup) { s.config.BatchRows, s.config.Schemas = rows, schemas })
+	until(t, "the schema of the batch behind the one that waits for the table", func() bool {
+		schemas.mu.Lock()
+		defer schemas.mu.Unlock()
+		return slices.ContainsFunc(slices.Collect(maps.Keys(schemas.ids)), func(id int) bool { return id > known })
+	})
+	unlock()
+	w.reach(0, 1+2*rows)
+	if got := w.value("SELECT count(*) || ' ' || sum(amount) FROM items WHERE name = 'wide'"); got != "150 22500" {
+		t.Errorf("rows of the second batch: got %s, want 150 22500", got)
 	}
 }

@@ -102,11 +102,7 @@ func (q *queue) take(ctx context.Context, idle <-chan time.Time, rows, bytes int
 			return nil, true
 		}
 		if len(q.ready) > 0 {
-			n, size := 0, 0
-			for n < len(q.ready) && n < rows && (n == 0 || size+q.ready[n].Size() <= bytes) {
-				size += q.ready[n].Size()
-				n++
-			}
+			n := q.batch(rows, bytes)
 			messages = q.ready[:n:n]
 			if q.ready = q.ready[n:]; len(q.ready) == 0 {
 				q.ready = nil
@@ -123,6 +119,24 @@ func (q *queue) take(ctx context.Context, idle <-chan time.Time, rows, bytes int
 			return nil, false
 		}
 	}
+}
+
+// batch is how many messages take takes. q.mu is held.
+func (q *queue) batch(rows, bytes int) (n int) {
+	size := 0
+	for n < len(q.ready) && n < rows && (n == 0 || size+q.ready[n].Size() <= bytes) {
+		size += q.ready[n].Size()
+		n++
+	}
+	return n
+}
+
+// peek returns what take would now give, and leaves it there.
+func (q *queue) peek(rows, bytes int) []kafka.Message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := q.batch(rows, bytes)
+	return q.ready[:n:n]
 }
 
 // done gives back the room of messages that are committed, and returns how many
