@@ -69,7 +69,7 @@ func TestEveryGoalSpeaksOfAContender(t *testing.T) {
 	f := &filled{stage: s}
 	names := map[string]bool{"": true}
 	for _, c := range []contender{s.recvlogical(), s.counting(), s.toEmbedded(), s.toKafka(toKafka, exactly), s.toKafka(toKafkaLeast, atLeast), s.debezium(),
-		s.relayTimely(atLeast), s.relayTimely(exactly), s.debeziumTimely(), s.copyOut(), s.snapshot(), f.inServer(), f.processor(), f.jdbc(), f.bareLoop(), f.processorToTopic(), f.processorTimely(), s.line()} {
+		s.relayTimely(atLeast), s.relayTimely(exactly), s.debeziumTimely(), s.copyOut(), s.snapshot(), f.inServer(), f.processor(intoTable, "add"), f.processor(beside, "none"), f.jdbc(), f.bareLoop(), f.processorToTopic(), f.processorTimely(), s.line()} {
 		names[c.name] = true
 	}
 	for _, w := range works() {
