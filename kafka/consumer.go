@@ -32,11 +32,14 @@ type ConsumerConfig struct {
 	Log   *slog.Logger
 }
 
-// StartFrom is where a partition begins that was never read: at Time when that
-// is set, else at its end or at its beginning.
+// StartFrom is where a partition begins that was never read: where Find says, or at Time,
+// when that is set, else at its end or at its beginning.
 type StartFrom struct {
 	Latest bool
 	Time   time.Time
+	// Find is asked for all partitions of the given topics, by one goroutine at a time. An
+	// error makes the partitions wait, and it is asked again.
+	Find func(ctx context.Context, given []TopicPartition) (map[TopicPartition]int64, error)
 }
 
 // Owner decides about the partitions that a Consumer is given and has to give

@@ -92,7 +92,16 @@ func (c *Consumer) describe(ctx context.Context, given []Assigned) error {
 		return err
 	}
 	starts := firsts
+	var found map[TopicPartition]int64
 	switch from := c.config.Start; {
+	case from.Find != nil:
+		parts := make([]TopicPartition, len(given))
+		for i, a := range given {
+			parts[i] = a.TopicPartition
+		}
+		if found, err = from.Find(ctx, parts); err != nil {
+			return err
+		}
 	case !from.Time.IsZero():
 		if starts, err = c.admin.ListOffsetsAfterMilli(ctx, from.Time.UnixMilli(), topics...); err != nil {
 			return err
@@ -114,6 +123,9 @@ func (c *Consumer) describe(ctx context.Context, given []Assigned) error {
 			}
 		}
 		a.First, a.End, a.Start, a.Of = first.Offset, end.Offset, start.Offset, int32(len(details[a.Topic].Partitions))
+		if at, ok := found[a.TopicPartition]; ok {
+			a.Start = max(at, a.First)
+		}
 		if o, ok := stored.Lookup(a.Topic, a.Partition); ok {
 			a.Metadata = o.Metadata
 		}

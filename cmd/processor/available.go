@@ -12,7 +12,5 @@ func (s *settings) available() error {
 	var missing cli.Missing
 	need := missing.Need
 	need(s.State.Store != "memory", "state.store", s.State.Store)
-	_, lsn, _ := parseStart(s.Source.Start)
-	need(lsn, "source.start", s.Source.Start)
 	return errors.Join(missing...)
 }

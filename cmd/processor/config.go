@@ -38,7 +38,7 @@ type saslSettings struct {
 type sourceSettings struct {
 	Topics        []string `yaml:"topics" example:"[shop.public.orders]" doc:"Topics to read. One that does not exist yet is waited for."`
 	TopicsPattern string   `yaml:"topics_pattern" default:"" example:"^shop\\.public\\..*" doc:"Regular expression for topics, instead of topics. It never means replays, dead letters, messages, transactions, heartbeats or internal topics."`
-	Start         string   `yaml:"start" default:"earliest" doc:"Where a partition begins that the sink has no offset for: earliest, latest, an LSN, or a time (RFC 3339)."`
+	Start         string   `yaml:"start" default:"earliest" doc:"Where a partition begins that the sink has no offset for: earliest, latest, an LSN (topics of one source), or a time (RFC 3339)."`
 }
 
 type sinkSettings struct {

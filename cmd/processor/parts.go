@@ -35,11 +35,15 @@ func (s *settings) kafkaConfig() (kafka.Config, error) {
 }
 
 func (s *settings) consumerConfig(connection kafka.Config, owner kafka.Owner, log *slog.Logger) kafka.ConsumerConfig {
-	at, _, _ := parseStart(s.Source.Start) // checked when the file was read
+	start, lsn, _ := parseStart(s.Source.Start) // checked when the file was read
+	from := kafka.StartFrom{Latest: s.Source.Start == "latest", Time: start}
+	if lsn != 0 {
+		from.Find = s.startAt(connection, lsn)
+	}
 	return kafka.ConsumerConfig{
 		Config: connection, Group: s.Name, InstanceID: s.Group.InstanceID, SessionTimeout: s.Group.SessionTimeout,
 		Topics: s.Source.Topics, Pattern: s.Source.TopicsPattern, Owner: owner, Log: log,
-		Start: kafka.StartFrom{Latest: s.Source.Start == "latest", Time: at},
+		Start: from,
 		// Of compressed bytes: rows grow by about this factor when they are unpacked.
 		FetchBytes: int(min(max(s.Limits.InFlight/8, config.MiB), 16*config.MiB)),
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"regexp"
 	"strconv"
 	"strings"
@@ -74,17 +75,18 @@ func (s *sourceSettings) Validate(report config.Report) {
 	}
 }
 
-// parseStart reads source.start. lsn is set when it is a position.
-func parseStart(s string) (at time.Time, lsn bool, err error) {
+// parseStart reads source.start: a time, an LSN, or neither.
+func parseStart(s string) (at time.Time, lsn cdc.LSN, err error) {
 	switch {
 	case s == "earliest", s == "latest":
-		return at, false, nil
 	case strings.Contains(s, "/"):
-		_, err = cdc.ParseLSN(s)
-		return at, true, err
+		if lsn, err = cdc.ParseLSN(s); err == nil && lsn == 0 {
+			err = errors.New("0/0 is no LSN")
+		}
+	default:
+		at, err = time.Parse(time.RFC3339, s)
 	}
-	at, err = time.Parse(time.RFC3339, s)
-	return at, false, err
+	return at, lsn, err
 }
 
 // Validate checks addresses, and that what belongs together is there.
