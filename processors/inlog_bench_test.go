@@ -96,7 +96,7 @@ func BenchmarkLogDrain(b *testing.B) {
 					w.fillTopic(rows)
 					b.StartTimer()
 					p := w.startLog(append(slices.Clone(options), func(s *logSetup) {
-						s.inlog.Sessions = sessions
+						s.inlog.Sessions, s.config.BatchRows = sessions, processors.DefaultConfig().BatchRows
 						s.consumer.SessionTimeout = 30 * time.Second
 						s.consumer.FetchBytes = 8 << 20
 					})...)
@@ -120,7 +120,9 @@ func BenchmarkLogLatency(b *testing.B) {
 	rows := benchRows(b, 300)
 	for b.Loop() {
 		w := benchWorld(b)
-		p := w.startLog(func(s *logSetup) { s.consumer.SessionTimeout = 30 * time.Second })
+		p := w.startLog(func(s *logSetup) {
+			s.consumer.SessionTimeout, s.config.BatchRows = 30*time.Second, processors.DefaultConfig().BatchRows
+		})
 		w.publish(w.put(1, 0, "first", "x", 1))
 		w.reachLog(topic, 0, 1)
 		reader, err := kgo.NewClient(kgo.SeedBrokers(w.broker.Addr()), kgo.ConsumeTopics(outTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMinBytes(1))

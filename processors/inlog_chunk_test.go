@@ -11,8 +11,9 @@ import (
 	"github.com/tailrace/tailrace/processors"
 )
 
-// chunked is a topic with twelve rows, of which a processor with chunks of four takes
-// the first four in one round, and the others in another, in two chunks.
+// chunked is a topic with twelve rows, of which a processor with chunks of four, as
+// startLog makes it, takes the first four in one round, and the others in another, in two
+// chunks.
 func chunked(t *testing.T) (w *world, said []string) {
 	t.Helper()
 	w = newLogWorld(t, 1)
@@ -25,16 +26,14 @@ func chunked(t *testing.T) (w *world, said []string) {
 	return w, said
 }
 
-func inFours(s *logSetup) { s.config.BatchRows = 4 }
-
 // Killed with a part of a round at the brokers.
 func TestCrashInTheLogARoundIsSentInPart(t *testing.T) {
 	t.Parallel()
 	w, said := chunked(t)
 	at := dieAt("ship", 1)
-	w.startLog(inFours, func(s *logSetup) { s.inlog.Fault = at.ask }).dies(at)
+	w.startLog(func(s *logSetup) { s.inlog.Fault = at.ask }).dies(at)
 	w.wantSaid(outTopic, said[:4]...)
-	p := w.startLog(inFours)
+	p := w.startLog()
 	w.reachLog(topic, 0, 12)
 	w.wantSaid(outTopic, said...)
 	p.wantCounters(map[string]int{"applied": 8})
@@ -53,7 +52,7 @@ func TestAChunkThatFailsLeavesThoseBeforeIt(t *testing.T) {
 			if !hangs {
 				close(held)
 			}
-			p := w.startLog(inFours, logSteps(processors.StepFunc(func(ctx context.Context, c *processors.Change, s processors.State, emit processors.Emit) error {
+			p := w.startLog(logSteps(processors.StepFunc(func(ctx context.Context, c *processors.Change, s processors.State, emit processors.Emit) error {
 				if id, err := c.Row().Int("id"); err != nil || id != 10 {
 					return errors.Join(err, emit(c))
 				}
@@ -95,7 +94,7 @@ func TestAnAbortedRoundTakesBackWhatItsChunksHaveParked(t *testing.T) {
 	}
 	w.publish(records...)
 	var ends atomic.Int32
-	p := w.startLog(inFours, logSteps(processors.StepFunc(func(ctx context.Context, c *processors.Change, s processors.State, emit processors.Emit) error {
+	p := w.startLog(logSteps(processors.StepFunc(func(ctx context.Context, c *processors.Change, s processors.State, emit processors.Emit) error {
 		if v, err := c.Row().Int("amount"); err != nil || v == 6 {
 			return errors.Join(err, errors.New("no six"))
 		}

@@ -67,6 +67,7 @@ func (w *world) startLog(options ...logOption) *logProcess {
 	s.config.Name, s.config.SinkKind, s.config.Log, s.config.Schemas = "p", "kafka", log, w
 	s.config.Retry = processors.RetryConfig{Initial: 5 * time.Millisecond, Max: 100 * time.Millisecond}
 	s.config.DrainTimeout = 2 * time.Second
+	s.config.BatchRows = 4 // so that rounds have several chunks
 	s.consumer = kafka.ConsumerConfig{Config: connection, Group: "p", SessionTimeout: 3 * time.Second, Topics: []string{topic}, FetchBytes: 1 << 20, Log: log, Tasks: true}
 	s.inlog = processors.LogConfig{Sessions: 1}
 	for _, o := range options {
