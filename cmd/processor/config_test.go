@@ -93,13 +93,6 @@ func TestWhatIsNotThereYetIsRefused(t *testing.T) {
 			t.Errorf("%s: got %v", extra, err)
 		}
 	}
-	var s settings
-	if _, err := config.Parse("p.yaml", []byte(strings.Replace(minimal, "source:\n", "source:\n  start: 16/B374D848\n", 1)), &s); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.available(); err == nil {
-		t.Error("source.start at an LSN: want a refusal")
-	}
 }
 
 func TestStepsAreStrict(t *testing.T) {
