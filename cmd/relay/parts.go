@@ -57,7 +57,7 @@ func (p *postgresSettings) password() func(context.Context) (string, error) {
 // alive is a few times max_row at most, and garbage of long rows would be as much
 // again. GOMEMLIMIT counts instead if it is set.
 func (s *settings) limitMemory() {
-	const base, usual = 100 << 20, 8 << 20
+	const base, usual = 80 << 20, 8 << 20
 	if os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetMemoryLimit(base + 8*max(0, int64(s.MaxRow)-usual))
 	}
