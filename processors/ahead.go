@@ -19,7 +19,8 @@ import (
 //	the registry does not answer, or not yet           nothing is kept; the batch's turn finds out for itself
 //	the partition is given back                        the end of the owner waits for it; offsets know nothing of it
 //
-// It has a decoder of its own, so the values of the batch under way stay as they are.
+// There are two decoders, so the values of the batch under way stay as they are: the one
+// that decoded ahead becomes the owner's with what it has decoded.
 type ahead struct {
 	decoder  *decoder // nil: nothing is decoded ahead
 	messages []kafka.Message
@@ -84,6 +85,12 @@ func (a *ahead) wait() {
 // decode is the decoder's batch, of which a part may have been decoded ahead.
 func (o *owner) decode(ctx context.Context, messages []kafka.Message) ([]item, error) {
 	items, n := o.ahead.take(messages)
+	if n > 0 {
+		o.decoder, o.ahead.decoder = o.ahead.decoder, o.decoder
+		if o.line != nil {
+			o.line.arena = &o.decoder.arena
+		}
+	}
 	if n == len(messages) {
 		return items, nil
 	}

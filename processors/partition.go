@@ -189,7 +189,9 @@ func (o *owner) turn(ctx context.Context, messages []kafka.Message, tries attemp
 		if err != nil && !cdc.Stopped(err) {
 			return err
 		}
-		stop = err
+		if stop = err; stop == nil && o.line == nil && o.task == nil {
+			o.decoder.letGo()
+		}
 		o.metrics.seconds.Observe(time.Since(started).Seconds())
 	}
 	if err := o.drain(ctx); err != nil {

@@ -2,6 +2,7 @@ package processors
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -103,7 +104,8 @@ func (q *queue) take(ctx context.Context, idle <-chan time.Time, rows, bytes int
 		}
 		if len(q.ready) > 0 {
 			n := q.batch(rows, bytes)
-			messages = q.ready[:n:n]
+			messages = slices.Clone(q.ready[:n])
+			clear(q.ready[:n]) // or what was taken long ago would live as long as the array
 			if q.ready = q.ready[n:]; len(q.ready) == 0 {
 				q.ready = nil
 			}
@@ -136,7 +138,7 @@ func (q *queue) peek(rows, bytes int) []kafka.Message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := q.batch(rows, bytes)
-	return q.ready[:n:n]
+	return slices.Clone(q.ready[:n])
 }
 
 // done gives back the room of messages that are committed, and returns how many

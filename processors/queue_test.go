@@ -1,8 +1,10 @@
 package processors
 
 import (
+	"runtime"
 	"testing"
 	"time"
+	"weak"
 
 	"github.com/tailrace/tailrace/kafka"
 )
@@ -26,6 +28,12 @@ func TestQueueBoundsBatchesAndGivesRoomBackWhenDone(t *testing.T) {
 	first, ok := q.take(t.Context(), nil, 4, 1<<20)
 	if !ok || len(first) != 4 {
 		t.Fatalf("by rows: got %d, %v; want 4", len(first), ok)
+	}
+	if ahead := q.peek(100, 2*one); len(ahead) != 2 || ahead[0].Offset != 4 || &ahead[0].Value[0] != &all[4].Value[0] {
+		t.Errorf("looked at: got %d; want 2 from 4, the very messages", len(ahead))
+	}
+	if all[3].Value == nil || q.ready[:1][0].Offset != 4 {
+		t.Error("what was taken was taken from its giver, too")
 	}
 	second, _ := q.take(t.Context(), nil, 100, 2*one)
 	if len(second) != 2 || second[0].Offset != 4 {
@@ -60,5 +68,24 @@ func TestQueueBoundsBatchesAndGivesRoomBackWhenDone(t *testing.T) {
 	q.done(rest)
 	if got := q.size(); got != 0 {
 		t.Errorf("held at the end: got %d, want 0", got)
+	}
+}
+
+// What was taken lives no longer than its batch, though others of its fetch still wait.
+func TestQueueLetsGoOfWhatWasTaken(t *testing.T) {
+	t.Parallel()
+	q := newQueue()
+	first := func() weak.Pointer[byte] {
+		q.put(messages(10, 64<<10))
+		taken, _ := q.take(t.Context(), nil, 4, 1<<20)
+		q.peek(4, 1<<20)
+		return weak.Make(&taken[0].Value[0])
+	}()
+	runtime.GC()
+	if first.Value() != nil {
+		t.Error("a message that was taken is still held")
+	}
+	if got, _ := q.take(t.Context(), nil, 100, 1<<20); len(got) != 6 {
+		t.Errorf("behind it: got %d, want 6", len(got))
 	}
 }

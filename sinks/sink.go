@@ -40,7 +40,8 @@ type Sink interface {
 	// offset: the way to learn what became of a commit without an answer.
 	// ErrFenced when somebody else has claimed the partition.
 	Reclaim(ctx context.Context, c Claim) (Claim, error)
-	// Write applies one batch.
+	// Write applies one batch. It keeps nothing of the changes when it has returned:
+	// their room is used again.
 	Write(ctx context.Context, b *Batch) (Result, error)
 	// Close ends all connections.
 	Close()

@@ -88,6 +88,9 @@ func runPipeline(ctx context.Context, s *settings, file *config.File, made []pro
 	runtime := processors.New(c)
 	member := s.consumerConfig(connection, runtime, log)
 	member.Tasks = c.Stateful
+	// What was fetched and is not unpacked yet, or waits in the client, stands beside
+	// limits.in_flight: smaller pieces are enough for a sink.
+	member.FetchBytes = max(1<<20, member.FetchBytes/4)
 	consumer, err := kafka.NewConsumer(member)
 	if err != nil {
 		return err

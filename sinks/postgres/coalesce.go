@@ -66,6 +66,8 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 	// change of the batch brings a row or removes it again.
 	orphans := map[rowID][]int{}
 	names := map[*sinks.Origin]string{}
+	slab, alone, chains := make([]operation, len(changes)), make([]int, len(changes)), make([]*operation, len(changes)) // one allocation each
+	f.ops = make([]*operation, 0, len(changes))
 	for i, c := range changes {
 		if c.Floor != nil {
 			f.floors = append(f.floors, &floorOperation{index: i, target: target(c.Origin), change: c})
@@ -80,15 +82,17 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 			name = target(c.Origin)
 			names[c.Origin] = name
 		}
-		next := &operation{kind: kindOf(c), target: name, origin: c.Origin, shape: c.Shape, row: c.Row, key: c.Key,
-			pos: c.Position, posTxt: c.Pos, members: []int{i}, fresh: makes(c)}
+		next := &slab[i]
+		alone[i], chains[i] = i, next
+		*next = operation{kind: kindOf(c), target: name, origin: c.Origin, shape: c.Shape, row: c.Row, key: c.Key,
+			pos: c.Position, posTxt: c.Pos, members: alone[i : i+1 : i+1], fresh: makes(c)}
 		id := rowID{name, c.Key}
 		if c.Key == "" {
 			id.key = c.Pos // a row of its own
 		}
 		chain := rows[id]
 		if len(chain) == 0 {
-			rows[id] = []*operation{next}
+			rows[id] = chains[i : i+1 : i+1]
 			f.ops = append(f.ops, next)
 			continue
 		}
@@ -126,15 +130,14 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 		f.refusals = append(f.refusals, sinks.Refusal{Index: indexes[0], Err: missingBase(changes[indexes[0]])})
 	}
 	sort.Slice(f.refusals, func(a, b int) bool { return f.refusals[a].Index < f.refusals[b].Index })
-	sort.Slice(f.ops, func(a, b int) bool {
-		x, y := f.ops[a], f.ops[b]
-		if x.layer != y.layer {
-			return x.layer < y.layer
+	slices.SortFunc(f.ops, func(x, y *operation) int {
+		if d := cmp.Compare(x.layer, y.layer); d != 0 {
+			return d
 		}
-		if x.target != y.target {
-			return x.target < y.target
+		if d := strings.Compare(x.target, y.target); d != 0 {
+			return d
 		}
-		return x.key < y.key
+		return strings.Compare(x.key, y.key)
 	})
 	return f
 }

@@ -11,27 +11,38 @@ import (
 // textArray builds a text[] parameter in PostgreSQL's binary form. Its zero
 // value is empty.
 type textArray struct {
-	elems []byte
+	made  []byte // room for the head, and the elements
 	count uint32
 	nulls uint32
 	oid   uint32 // of the element; text when 0
 }
 
-func (a *textArray) add(b []byte) {
-	a.elems = binary.BigEndian.AppendUint32(a.elems, uint32(len(b)))
-	a.elems = append(a.elems, b...)
+// arrayHead is how long what stands before the elements is.
+const arrayHead = 20
+
+// grow makes room for elements of so many bytes, their lengths included.
+func (a *textArray) grow(bytes int) { a.made = make([]byte, arrayHead, arrayHead+bytes) }
+
+func (a *textArray) begin(length uint32) {
+	if a.made == nil {
+		a.made = make([]byte, arrayHead, 256)
+	}
+	a.made = binary.BigEndian.AppendUint32(a.made, length)
 	a.count++
+}
+
+func (a *textArray) add(b []byte) {
+	a.begin(uint32(len(b)))
+	a.made = append(a.made, b...)
 }
 
 func (a *textArray) addString(s string) {
-	a.elems = binary.BigEndian.AppendUint32(a.elems, uint32(len(s)))
-	a.elems = append(a.elems, s...)
-	a.count++
+	a.begin(uint32(len(s)))
+	a.made = append(a.made, s...)
 }
 
 func (a *textArray) addNull() {
-	a.elems = binary.BigEndian.AppendUint32(a.elems, ^uint32(0))
-	a.count++
+	a.begin(^uint32(0))
 	a.nulls = 1
 }
 
@@ -44,7 +55,8 @@ func (a *textArray) addValue(v cdc.Value) {
 }
 
 // encode is the parameter: dimensions, null flag, element type, length, lower
-// bound, elements (src/backend/utils/adt/arrayfuncs.c, array_recv).
+// bound, elements (src/backend/utils/adt/arrayfuncs.c, array_recv). It is what was
+// built: nothing can be added behind it.
 func (a *textArray) encode() []byte {
 	oid := a.oid
 	if oid == 0 {
@@ -56,13 +68,10 @@ func (a *textArray) encode() []byte {
 		b = binary.BigEndian.AppendUint32(b, 0)
 		return binary.BigEndian.AppendUint32(b, oid)
 	}
-	b := make([]byte, 0, 20+len(a.elems))
-	b = binary.BigEndian.AppendUint32(b, 1)
-	b = binary.BigEndian.AppendUint32(b, a.nulls)
-	b = binary.BigEndian.AppendUint32(b, oid)
-	b = binary.BigEndian.AppendUint32(b, a.count)
-	b = binary.BigEndian.AppendUint32(b, 1)
-	return append(b, a.elems...)
+	for i, n := range [arrayHead / 4]uint32{1, a.nulls, oid, a.count, 1} {
+		binary.BigEndian.PutUint32(a.made[4*i:], n)
+	}
+	return a.made
 }
 
 // query is one statement with its parameters, ready for the extended protocol.

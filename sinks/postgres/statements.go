@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,6 +76,17 @@ func (b *builder) expiry() string     { return b.param(6) }
 func (b *builder) query(sql string, expiry bool) *query {
 	q := newQuery(sql)
 	arrays := make([]textArray, len(b.columns)+2)
+	sizes := make([]int, len(arrays))
+	for _, op := range b.ops {
+		for n, c := range b.columns {
+			sizes[n] += 4 + len(op.row[c].Data)
+		}
+		sizes[len(b.columns)] += 4 + len(rowKey(op))
+		sizes[len(b.columns)+1] += 4 + len(op.posTxt)
+	}
+	for n := range arrays {
+		arrays[n].grow(sizes[n])
+	}
 	for _, op := range b.ops {
 		for n, c := range b.columns {
 			arrays[n].addValue(op.row[c])
@@ -325,7 +337,9 @@ func groups(ops []*operation, find func(*operation) *table, plain func(*operatio
 	}
 	var out []*group
 	index := map[id]*group{}
-	var mask []byte
+	var mask, lastMask []byte
+	var last id // without its mask
+	var g *group
 	for _, op := range ops {
 		mask = mask[:0]
 		for i := range op.shape.Columns {
@@ -335,9 +349,14 @@ func groups(ops []*operation, find func(*operation) *table, plain func(*operatio
 				mask = append(mask, '0')
 			}
 		}
-		which := id{op.target, op.layer, op.kind, op.shape, string(mask), plain != nil && plain(op)}
-		g := index[which]
-		if g == nil {
+		which := id{op.target, op.layer, op.kind, op.shape, "", plain != nil && plain(op)}
+		if g != nil && which == last && bytes.Equal(mask, lastMask) { // as the one before
+			g.ops = append(g.ops, op)
+			continue
+		}
+		last, lastMask = which, append(lastMask[:0], mask...)
+		which.mask = string(mask)
+		if g = index[which]; g == nil {
 			g = &group{kind: op.kind, table: find(op), plain: which.plain}
 			for i, m := range mask {
 				if m == '1' {
