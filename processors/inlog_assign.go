@@ -191,14 +191,14 @@ func (m *member) own(a kafka.Assigned, start int64, info kafka.ChangelogInfo) *o
 	o.blamed = map[int64]*sinks.RecordError{}
 	o.member, o.wake = m, m.poke
 	close(o.done)
-	o.task = m.task(o)
-	o.task.topic = info.ID
+	o.task = m.task(o, info.ID)
 	r.owners[a.TopicPartition] = o
 	return o
 }
 
-// task is the one of an owner's number. r.mu is held.
-func (m *member) task(o *owner) *task {
+// task is the one of an owner's number, made with the changelog's id when there is none
+// yet: what works on it already reads that id without r.mu. r.mu is held.
+func (m *member) task(o *owner, changelog string) *task {
 	for _, other := range m.runtime.owners {
 		if other.source == m.session && other.tp.Partition == o.tp.Partition {
 			return other.task
@@ -208,7 +208,7 @@ func (m *member) task(o *owner) *task {
 	if replica == nil {
 		replica = state.NewReplica()
 	}
-	t := &task{number: o.tp.Partition, replica: replica, line: newLine(m.runtime.config.Steps, nil, &o.decoder.arena)}
+	t := &task{number: o.tp.Partition, topic: changelog, replica: replica, line: newLine(m.runtime.config.Steps, nil, &o.decoder.arena)}
 	if e := m.runtime.config.Entity; e != nil {
 		t.line.entity, t.line.handAt, t.line.concerns = e.Key(), e.At, e.Concerns
 	}
