@@ -16,7 +16,7 @@ BENCHED = $$(grep -rl --exclude-dir=.cache --include='*_test.go' '^func Benchmar
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test fuzz test-real bench bench-micro lint generate
+.PHONY: help build cross demo test fuzz test-real bench bench-micro lint generate
 
 help: ## Lists the targets
 	@echo 'Targets:'
@@ -24,6 +24,12 @@ help: ## Lists the targets
 
 build: ## Builds bin/relay and bin/processor, static
 	$(BUILD) -o bin/ ./cmd/relay ./cmd/processor
+
+cross: ## Builds both binaries for macOS and Windows, and throws them away
+	GOOS=darwin $(BUILD) -o /dev/null ./cmd/relay
+	GOOS=darwin $(BUILD) -o /dev/null ./cmd/processor
+	GOOS=windows $(BUILD) -o /dev/null ./cmd/relay
+	GOOS=windows $(BUILD) -o /dev/null ./cmd/processor
 
 # Standard output is the demo's alone: scripts read it.
 demo: ## Shows it at work, with embedded services; ARGS=--check kills and proves, ARGS=--services starts the services only, ARGS=--help says more

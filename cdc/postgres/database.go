@@ -195,7 +195,13 @@ func (d *Database) replication(ctx context.Context) (*pgconn.PgConn, error) {
 		err := c.Control(func(fd uintptr) { serr = setReceiveBuffer(fd, receiveBuffer) })
 		return errors.Join(err, serr)
 	}}
-	pc.DialFunc = dialer.DialContext
+	pc.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := dialer.DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &paced{Conn: c, unpaced: network == "unix"}, nil
+	}
 	pc.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
 		return pgproto3.NewFrontend(&alignedReader{r: r}, w)
 	}

@@ -56,19 +56,21 @@ const (
 // on. It is not safe for concurrent use.
 type frames struct {
 	conn  net.Conn
+	sock  *paced // beneath conn
 	buf   []byte
 	r, w  int
-	max   int // bytes of a message that is held whole
-	left  int // bytes of a longer one that are still to come
-	small int // reads since the buffer was needed at its length
-	pace  pacer
+	max   int          // bytes of a message that is held whole
+	left  int          // bytes of a longer one that are still to come
+	small int          // reads since the buffer was needed at its length
+	last  time.Time    // when the last read returned
 	begun time.Time    // silence is measured from here, so that no step of the clock counts
 	heard atomic.Int64 // when bytes last arrived, nanoseconds after begun
 }
 
 func newFrames(conn net.Conn, maxMessage int) *frames {
 	now := time.Now()
-	return &frames{conn: conn, buf: make([]byte, readBuffer), max: maxMessage, pace: newPacer(now), begun: now}
+	conn, sock := pacedOf(conn)
+	return &frames{conn: conn, sock: sock, buf: make([]byte, readBuffer), max: maxMessage, last: now, begun: now}
 }
 
 // silence is for how long nothing has arrived. Safe to call at any time.
@@ -154,18 +156,15 @@ func (f *frames) fill(need int, wait time.Duration) (bool, error) {
 		f.w = copy(small, f.buf[f.r:f.w])
 		f.r, f.buf = 0, small
 	}
-	if until := f.pace.until(); f.left == 0 && !until.IsZero() {
-		time.Sleep(time.Until(until))
-	}
+	f.sock.hurry = f.left > 0 // a long row is bound by its bytes
 	if err := f.conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
 		return false, fmt.Errorf("read from PostgreSQL: %w", err)
 	}
 	n, err := f.conn.Read(f.buf[f.w:])
 	f.w += n
-	now := time.Now()
-	f.pace.read(n, now)
+	f.last = time.Now()
 	if n > 0 {
-		f.heard.Store(int64(now.Sub(f.begun)))
+		f.heard.Store(int64(f.last.Sub(f.begun)))
 	}
 	switch {
 	case n > 0:

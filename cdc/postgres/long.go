@@ -116,7 +116,7 @@ func (s *stream) longFrame(ctx context.Context, size int) (*cdc.Event, error) {
 		return nil, fmt.Errorf("replication: a frame of %d bytes is neither WAL data nor a keepalive", size)
 	}
 	ev := &l.ev
-	*ev = cdc.Event{Read: s.frames.pace.last.UnixNano(), LSN: cdc.LSN(binary.BigEndian.Uint64(head[1:])), Size: size}
+	*ev = cdc.Event{Read: s.frames.last.UnixNano(), LSN: cdc.LSN(binary.BigEndian.Uint64(head[1:])), Size: size}
 	if s.inTx {
 		ev.Tx = &s.tx
 	}

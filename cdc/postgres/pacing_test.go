@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"errors"
 	"net"
 	"os"
 	"testing"
@@ -134,7 +135,7 @@ func TestALoneChangeLeavesAtOnce(t *testing.T) {
 			}
 		}()
 		until(t, f, 30_000)
-		if !f.pace.fast {
+		if !f.sock.pace.fast {
 			t.Fatal("the backlog was not paced; what follows shows nothing")
 		}
 		arrives("a change after a backlog", 2*paceEvery, 1)
@@ -194,4 +195,55 @@ func TestOnePacketPerRowIsEndedByLongerPauses(t *testing.T) {
 	if began := p.backlog(2*looked, always(loose)); len(began) == 0 {
 		t.Error("after a dense backlog a loose one is not judged anew")
 	}
+}
+
+// TestALayerOfSmallReadsIsPacedBeneath: TLS reads a header and a record at a time, of one
+// row each. The socket is emptied in large pieces all the same, and the pauses before that
+// are no silence of the server, however short the wait is.
+func TestALayerOfSmallReadsIsPacedBeneath(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const first, backlog = 10_000, 60_000
+		w := newWire()
+		go func() {
+			for range first + backlog {
+				time.Sleep(time.Microsecond)
+				w.packets <- row()
+			}
+		}()
+		c, p := pacedOf(w)
+		b := make([]byte, packetBytes)
+		rows := func(n int) {
+			t.Helper()
+			for range n {
+				for _, part := range [][]byte{b[:5], b[5:]} {
+					for len(part) > 0 {
+						if err := c.SetReadDeadline(time.Now().Add(100 * time.Microsecond)); err != nil {
+							t.Fatal(err)
+						}
+						n, err := c.Read(part)
+						if err != nil {
+							t.Fatalf("with a backlog: %v", err)
+						}
+						part = part[n:]
+					}
+				}
+			}
+		}
+		rows(first)
+		if !p.pace.fast {
+			t.Fatal("the backlog was not paced; what follows shows nothing")
+		}
+		reads := w.reads
+		rows(backlog)
+		if piece := backlog * packetBytes / (w.reads - reads); piece < receiveBuffer/2 {
+			t.Errorf("pieces of %d bytes on average, want about %d", piece, receiveBuffer)
+		}
+		if err := c.SetReadDeadline(time.Now().Add(time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Read(b); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("when nothing comes: %v", err)
+		}
+	})
 }

@@ -16,7 +16,11 @@ func setReceiveBuffer(fd uintptr, bytes int) error {
 // side has ended it, and how long ago the last data came (tcp(7), TCP_INFO). ok is
 // false where the system does not tell.
 func peek(c net.Conn) (ended bool, quiet time.Duration, ok bool) {
-	if t, under := c.(interface{ NetConn() net.Conn }); under { // TLS
+	for { // TLS, and what paces
+		t, over := c.(interface{ NetConn() net.Conn })
+		if !over {
+			break
+		}
 		c = t.NetConn()
 	}
 	sc, is := c.(syscall.Conn)

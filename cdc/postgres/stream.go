@@ -117,7 +117,7 @@ func (s *stream) Next(ctx context.Context, wait time.Duration) (*cdc.Event, erro
 // documentation, section 54.4). nil means that it says nothing to the loop.
 func (s *stream) frame(b []byte) (*cdc.Event, error) {
 	ev := &s.event
-	*ev = cdc.Event{Read: s.frames.pace.last.UnixNano()}
+	*ev = cdc.Event{Read: s.frames.last.UnixNano()}
 	switch {
 	case len(b) >= 18 && b[0] == 'k':
 		ev.Kind, ev.LSN, ev.Reply = cdc.EventKeepalive, cdc.LSN(binary.BigEndian.Uint64(b[1:])), b[17] != 0
