@@ -13,8 +13,20 @@ const (
 	OpMessage  Op = 'm'
 )
 
-// String is the letter.
-func (o Op) String() string { return string(rune(o)) }
+// String is the letter; those of row changes cost no allocation.
+func (o Op) String() string {
+	switch o {
+	case OpRead:
+		return "r"
+	case OpCreate:
+		return "c"
+	case OpUpdate:
+		return "u"
+	case OpDelete:
+		return "d"
+	}
+	return string(rune(o))
+}
 
 // Transaction is the source transaction that changes belong to.
 type Transaction struct {

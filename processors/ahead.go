@@ -31,9 +31,12 @@ type ahead struct {
 // aheadLeast is how many messages are worth it.
 const aheadLeast = 256
 
+// idle tells whether begin would decode anything.
+func (a *ahead) idle() bool { return a.decoder != nil && a.done == nil }
+
 // begin decodes messages, unless others are still there.
 func (a *ahead) begin(ctx context.Context, messages []kafka.Message) {
-	if a.decoder == nil || a.done != nil || len(messages) < aheadLeast {
+	if !a.idle() || len(messages) < aheadLeast {
 		return
 	}
 	a.messages, a.items, a.done = messages, nil, make(chan struct{})

@@ -123,7 +123,9 @@ func (o *owner) write(ctx context.Context, b *sinks.Batch) (sinks.Result, error)
 	if err := o.circuit.enter(ctx); err != nil {
 		return sinks.Result{}, err
 	}
-	o.ahead.begin(ctx, o.queue.peek(o.config.BatchRows, o.config.BatchBytes))
+	if o.ahead.idle() { // or the copy would be for nothing
+		o.ahead.begin(ctx, o.queue.peek(o.config.BatchRows, o.config.BatchBytes))
+	}
 	result, err := o.config.Sink.Write(ctx, b)
 	var unknown *sinks.CommitUnknownError
 	var refused *sinks.RefusedError

@@ -3,7 +3,6 @@ package processors
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/kafka"
@@ -40,7 +39,7 @@ func (o *owner) passState(ctx context.Context, list []*redo, messages []kafka.Me
 		l.ctx, l.arena, l.generation = ctx, &o.decoder.arena, o.generation
 		l.over(o.redone)
 	}
-	gate := &rowGate{texts: &o.decoder.arena, overlay: o.redone, store: o.task.replica.Memory, space: o.space, generation: o.generation, late: o.config.Late, now: time.Now().Truncate(time.Second)}
+	gate := o.gate(o.redone)
 	for i, r := range list {
 		mark := o.redone.Mark()
 		if err := o.redo(ctx, gate, r, &items[i]); err != nil {

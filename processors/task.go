@@ -67,6 +67,14 @@ func (o *owner) metadata(stretch *Stretch, ends map[kafka.TopicPartition]int64, 
 	return string(b)
 }
 
+// gate is the gate above an overlay.
+func (o *owner) gate(overlay *state.Overlay) *rowGate {
+	return &rowGate{
+		texts: &o.decoder.arena, overlay: overlay, store: o.task.replica.Memory, space: o.space,
+		generation: o.generation, late: o.config.Late, now: time.Now().Truncate(time.Second),
+	}
+}
+
 // admit decodes messages, and takes what the gate lets pass through the steps.
 func (o *owner) admit(ctx context.Context, messages []kafka.Message, overlay *state.Overlay) ([]item, error) {
 	decoded, err := o.decoder.batch(ctx, messages)
@@ -74,7 +82,8 @@ func (o *owner) admit(ctx context.Context, messages []kafka.Message, overlay *st
 		return nil, err
 	}
 	t := o.task
-	gate := &rowGate{texts: &o.decoder.arena, overlay: overlay, store: t.replica.Memory, space: o.space, generation: o.generation, until: o.stretch.until(), missing: o.stretch != nil && o.stretch.Missing, late: o.config.Late, now: time.Now().Truncate(time.Second)}
+	gate := o.gate(overlay)
+	gate.until, gate.missing = o.stretch.until(), o.stretch != nil && o.stretch.Missing
 	if t.line != nil {
 		t.line.ctx, t.line.arena, t.line.generation = ctx, &o.decoder.arena, o.generation
 		t.line.over(overlay)

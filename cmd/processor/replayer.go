@@ -145,12 +145,9 @@ func (r *replayer) allowed(ctx context.Context) error {
 
 // plan finds the offsets.
 func (r *replayer) plan(ctx context.Context) error {
-	topics := r.settings.Source.Topics
-	var err error
-	if pattern := r.settings.Source.TopicsPattern; pattern != "" {
-		if topics, err = r.search.finder.Matching(ctx, pattern); err != nil {
-			return err
-		}
+	topics, err := r.search.topics(ctx, &r.settings.Source)
+	if err != nil {
+		return err
 	}
 	for _, t := range r.flags.topics {
 		if !slices.Contains(topics, t) {

@@ -102,6 +102,14 @@ func hasPosition(m *kafka.Message) bool {
 	return ok
 }
 
+// topics are those that the pipeline reads.
+func (f *searching) topics(ctx context.Context, s *sourceSettings) ([]string, error) {
+	if s.TopicsPattern == "" {
+		return s.Topics, nil
+	}
+	return f.finder.Matching(ctx, s.TopicsPattern)
+}
+
 // learn finds out which topics are of one source.
 func (f *searching) learn(ctx context.Context, ranges map[kafka.TopicPartition]kafka.Range) error {
 	found, err := f.first(ctx, ranges, func(schema.Source) bool { return true })

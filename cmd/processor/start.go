@@ -52,17 +52,15 @@ func (s *settings) findStart(ctx context.Context, connection kafka.Config, lsn c
 	if err != nil {
 		return nil, err
 	}
-	topics := s.Source.Topics
-	if s.Source.TopicsPattern != "" {
-		if topics, err = finder.Matching(ctx, s.Source.TopicsPattern); err != nil {
-			return nil, err
-		}
+	search := &searching{finder: finder, reader: reader}
+	topics, err := search.topics(ctx, &s.Source)
+	if err != nil {
+		return nil, err
 	}
 	ranges, err := finder.Ranges(ctx, topics...)
 	if err != nil {
 		return nil, err
 	}
-	search := &searching{finder: finder, reader: reader}
 	if err := search.learn(ctx, ranges); err != nil {
 		return nil, err
 	}

@@ -150,6 +150,11 @@ func (t *transaction) others() *query {
 		text(t.pipeline).bigint(int64(t.batch.Claim.Number)).texts(&topics).bigints(epochs)
 }
 
+// groups splits operations by the tables that prepare has found.
+func (t *transaction) groups(ops []*operation, plain func(*operation) bool) []*group {
+	return groups(ops, func(op *operation) *table { return t.tables[op.target] }, plain)
+}
+
 // swift sends the whole transaction but its COMMIT in one round trip. plain says which
 // rows are taken for new; errVain: some of them are not.
 func (t *transaction) swift(ctx context.Context, plain func(*operation) bool) (result sinks.Result, err error) {
@@ -158,7 +163,7 @@ func (t *transaction) swift(ctx context.Context, plain func(*operation) bool) (r
 			t.rollback()
 		}
 	}()
-	work := groups(t.folded.ops, func(op *operation) *table { return t.tables[op.target] }, plain)
+	work := t.groups(t.folded.ops, plain)
 	queries := []*query{newQuery("BEGIN"), t.fence()}
 	for _, f := range t.folded.floors { // before the rows: those at or below a floor are stale
 		queries = append(queries, f.statements(t.scope)...)

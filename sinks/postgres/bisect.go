@@ -32,7 +32,7 @@ func (t *transaction) careful(ctx context.Context) error {
 			t.refusals = append(t.refusals, sinks.Refusal{Index: f.index, Err: record})
 		}
 	}
-	for _, g := range groups(t.folded.ops, func(op *operation) *table { return t.tables[op.target] }, nil) {
+	for _, g := range t.groups(t.folded.ops, nil) {
 		for part := range slices.Chunk(g.ops, suspects) {
 			if err := t.bisect(ctx, g, part); err != nil {
 				return err

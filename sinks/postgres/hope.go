@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"errors"
-	"slices"
 	"sync"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -97,18 +96,19 @@ func (t *transaction) hopeful() func(*operation) bool {
 // vain tells, and notes, whether the plain inserts among work failed as such: answers are
 // those of work, err is that of the statement behind the last.
 func (t *transaction) vain(work []*group, answers []answer, err error) bool {
-	failed := -1
-	if err != nil {
-		if n := len(answers); n < len(work) && work[n].plain && t.refusal != nil && t.refusal.Code == "23505" {
-			failed = n
+	for i, g := range work {
+		failed := false
+		if err == nil {
+			failed = answers[i].affected != int64(len(g.ops))
+		} else if i == len(answers) {
+			failed = t.refusal != nil && t.refusal.Code == "23505"
 		}
-	} else {
-		failed = slices.IndexFunc(work, func(g *group) bool { return g.plain && answers[slices.Index(work, g)].affected != int64(len(g.ops)) })
+		if g.plain && failed {
+			t.sink.hopes.failed(g.table.name)
+			return true
+		}
 	}
-	if failed >= 0 {
-		t.sink.hopes.failed(work[failed].table.name)
-	}
-	return failed >= 0
+	return false
 }
 
 // makes tells whether a change makes its row at the source.

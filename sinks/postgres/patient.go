@@ -151,7 +151,7 @@ func (t *transaction) parts(ctx context.Context, ops []*operation, outcomes []si
 		size = max(leastPart, len(ops))
 	}
 	var all []*operation // that were unlikely
-	for _, g := range groups(ops, func(op *operation) *table { return t.tables[op.target] }, nil) {
+	for _, g := range t.groups(ops, nil) {
 		likely, unlikely, err := t.screen(ctx, g, g.ops)
 		if err != nil {
 			return nil, err

@@ -112,20 +112,25 @@ func rowKey(op *operation) string {
 	return op.key
 }
 
-// rows is the input under a name.
-func (b *builder) rows(alias string) string {
+// rows is the input, as i.
+func (b *builder) rows() string { return b.unnested("", "") }
+
+// numbered is rows with the number of each in n, from 1.
+func (b *builder) numbered() string { return b.unnested(" WITH ORDINALITY", ", n") }
+
+func (b *builder) unnested(with, more string) string {
 	var types, names strings.Builder
 	for n := range b.columns {
 		types.WriteString("$" + strconv.Itoa(n+1) + "::text[], ")
 		names.WriteString("c" + strconv.Itoa(n) + ", ")
 	}
-	return "unnest(" + types.String() + b.keys() + "::text[], " + b.positions() + "::text[]) AS " + alias + "(" + names.String() + "key, pos)"
+	return "unnest(" + types.String() + b.keys() + "::text[], " + b.positions() + "::text[])" + with + " AS i(" + names.String() + "key, pos" + more + ")"
 }
 
 // above is the row set i without what stands at or below the table's floor, for
 // statements that read it more than once.
 func (b *builder) above() string {
-	return "i AS MATERIALIZED (SELECT i.*, " + b.targetName() + "::text AS target FROM " + b.rows("i") + " WHERE " + b.overFloor() + ")"
+	return "i AS MATERIALIZED (SELECT i.*, " + b.targetName() + "::text AS target FROM " + b.rows() + " WHERE " + b.overFloor() + ")"
 }
 
 // overFloor holds for input rows above the table's floor, or where it has none.
@@ -230,7 +235,7 @@ func (b *builder) upsertInRow() *query {
 	names, values, sets := b.lists(excluded)
 	sets = append(sets, genColumn+" = EXCLUDED."+genColumn, posColumn+" = EXCLUDED."+posColumn)
 	sql := "INSERT INTO " + b.table.name + " AS t (" + strings.Join(names, ", ") + ", " + genColumn + ", " + posColumn + ") OVERRIDING SYSTEM VALUE SELECT " +
-		strings.Join(values, ", ") + ", " + b.gen() + "::bigint, i.pos FROM " + b.rows("i") + " WHERE " + b.overFloor()
+		strings.Join(values, ", ") + ", " + b.gen() + "::bigint, i.pos FROM " + b.rows() + " WHERE " + b.overFloor()
 	if b.kind == appendRow {
 		sql += " ON CONFLICT (" + posColumn + ") DO NOTHING"
 	} else {
@@ -244,13 +249,13 @@ func (b *builder) upsertInRow() *query {
 func (b *builder) insertInRow() *query {
 	names, values, _ := b.lists(excluded)
 	return b.query("INSERT INTO "+b.table.name+" ("+strings.Join(names, ", ")+", "+genColumn+", "+posColumn+") OVERRIDING SYSTEM VALUE SELECT "+strings.Join(values, ", ")+", "+
-		b.gen()+"::bigint, i.pos FROM "+b.rows("i")+" WHERE "+b.unknown(), false)
+		b.gen()+"::bigint, i.pos FROM "+b.rows()+" WHERE "+b.unknown(), false)
 }
 
 // insertBeside is upsertBeside for rows that are new.
 func (b *builder) insertBeside() *query {
 	names, values, _ := b.lists(excluded)
-	return b.query("WITH i AS MATERIALIZED (SELECT * FROM "+b.rows("i")+" WHERE "+b.unknown()+"), v AS (INSERT INTO "+b.state+".versions (target, key, generation, pos) SELECT "+b.targetName()+"::text, i.key, "+
+	return b.query("WITH i AS MATERIALIZED (SELECT * FROM "+b.rows()+" WHERE "+b.unknown()+"), v AS (INSERT INTO "+b.state+".versions (target, key, generation, pos) SELECT "+b.targetName()+"::text, i.key, "+
 		b.gen()+"::bigint, i.pos FROM i) INSERT INTO "+b.table.name+" ("+strings.Join(names, ", ")+") OVERRIDING SYSTEM VALUE SELECT "+strings.Join(values, ", ")+" FROM i", false)
 }
 

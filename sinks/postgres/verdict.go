@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/tailrace/tailrace/sinks"
 )
@@ -99,8 +98,6 @@ func (g *group) look(s scope, late bool) *query {
 	if g.kind == appendRow {
 		key.columns = nil
 	}
-	input := strings.Replace(b.rows("i"), " AS i(", " WITH ORDINALITY AS i(", 1)
-	input = strings.TrimSuffix(input, ")") + ", n)"
 	var row, version string
 	switch {
 	case g.kind == appendRow && g.table.inRow:
@@ -119,5 +116,5 @@ func (g *group) look(s scope, late bool) *query {
 	}
 	version = "SELECT x.g, x.p FROM (SELECT r.g, r.p UNION ALL SELECT d.generation, d.pos FROM " + s.state + ".tombstones d WHERE d.pipeline = " + b.pipe() +
 		"::text AND d.target = " + b.targetName() + `::text AND d.key = i.key UNION ALL ` + b.floor() + gone + `) AS x(g, p) WHERE x.p IS NOT NULL ORDER BY x.g DESC, x.p COLLATE "C" DESC LIMIT 1`
-	return b.query("SELECT i.n, coalesce(r.there, false), w.g, w.p FROM "+input+" LEFT JOIN LATERAL ("+row+") r ON true LEFT JOIN LATERAL ("+version+") w ON true", false)
+	return b.query("SELECT i.n, coalesce(r.there, false), w.g, w.p FROM "+b.numbered()+" LEFT JOIN LATERAL ("+row+") r ON true LEFT JOIN LATERAL ("+version+") w ON true", false)
 }
