@@ -6,10 +6,17 @@ package processors
 // may write what is behind its claim.
 //
 // The topic is compacted and holds, for each dead letter, the last command (key c/ID)
-// and the last result (key r/ID). A command is due until a result names it, or its
-// dead letter is closed for good: nothing is carried out twice. A result becomes
-// durable in the transaction that has the effect: it goes through the outbox of dead
-// letters, like them, and from there to the topic.
+// and the last result (key r/ID; w/ID of one that is about a whole row). A command is due
+// until a result names it, or its dead letter is closed: nothing is carried out twice. A
+// result becomes durable in the transaction that has the effect: it goes through the
+// outbox of dead letters, like them, and from there to the topic.
+//
+// A dead letter's ID is that of its change, so one that is closed comes again when the
+// change does and fails again: behind another dead letter of its row, or where the target
+// was made anew. A result says then that it is open once more; it stands in the topic
+// before the dead letter does, and ends every command that stands before it. What is about
+// a whole row has a key of its own, or the result of one dead letter of it, which comes
+// again, would take it from those behind it.
 //
 // What a crash leaves at each point, and the test that makes it so:
 //
@@ -35,6 +42,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -111,7 +119,8 @@ type Result struct {
 	Command string  `json:"command,omitempty"` // "" when nobody asked for it
 	Outcome Verdict `json:"outcome"`
 	Message string  `json:"message,omitempty"`
-	// Row tells that it holds for every dead letter behind this one, too.
+	// Row tells that it holds for every dead letter behind this one, too; behind a command
+	// that is refused: for all dead letters of its row.
 	Row bool      `json:"row,omitempty"`
 	At  time.Time `json:"at"`
 }
@@ -119,7 +128,7 @@ type Result struct {
 // Verdict is what became of a dead letter.
 type Verdict string
 
-// The verdicts. Behind the last two the dead letter is still open.
+// The verdicts. Behind the last three the dead letter is still open.
 const (
 	VerdictApplied    Verdict = "applied"
 	VerdictFiltered   Verdict = "filtered"   // the pipeline's steps let nothing of it through
@@ -129,6 +138,7 @@ const (
 	VerdictSetBack    Verdict = "set_back"   // not of a dead letter: the partition goes through a stretch again
 	VerdictSuperseded Verdict = "superseded" // the row has a later change
 	VerdictFailed     Verdict = "failed"     // again
+	VerdictOpen       Verdict = "open"       // once more: it was closed, and its change came again and failed
 )
 
 // Closed tells whether nothing is left to do.
@@ -144,6 +154,7 @@ func (v Verdict) Closed() bool {
 const (
 	commandKey = "c/"
 	resultKey  = "r/"
+	rowKey     = "w/" // of a result about a whole row
 	// markKey is that of the mark by which a reader finds the end (orders.hear).
 	markKey = "m/reader"
 )
@@ -172,7 +183,7 @@ func ReadControl(m *kafka.Message) (*Command, *Result, error) {
 			return nil, nil, fmt.Errorf("control topic, partition %d offset %d: command: %w", m.Partition, m.Offset, err)
 		}
 		return c, nil, nil
-	case string(m.Key[:len(resultKey)]) == resultKey:
+	case string(m.Key[:len(resultKey)]) == resultKey, string(m.Key[:len(rowKey)]) == rowKey:
 		r := &Result{}
 		if err := json.Unmarshal(m.Value, r); err != nil {
 			return nil, nil, fmt.Errorf("control topic, partition %d offset %d: result: %w", m.Partition, m.Offset, err)
@@ -180,6 +191,13 @@ func ReadControl(m *kafka.Message) (*Command, *Result, error) {
 		return nil, r, nil
 	}
 	return nil, nil, nil
+}
+
+func (r *Result) key() string {
+	if r.Row {
+		return rowKey + r.ID
+	}
+	return resultKey + r.ID
 }
 
 // orders is what this process knows of the control topic: the commands that are due,
@@ -190,6 +208,7 @@ type orders struct {
 	mu     sync.Mutex // guards the following
 	due    map[kafka.TopicPartition]map[string]*order
 	closed map[string]bool
+	rows   map[string]bool          // the first dead letters of rows, closed with all behind them
 	read   map[int32]int64          // the next offset to be read
 	moved  chan struct{}            // closed, and made anew, when read changes
 	marks  map[string]chan struct{} // that were written and not read yet; closed then
@@ -202,7 +221,7 @@ type order struct {
 }
 
 func newOrders(c Control) *orders {
-	return &orders{control: c, due: map[kafka.TopicPartition]map[string]*order{}, closed: map[string]bool{}, read: map[int32]int64{}, moved: make(chan struct{}), marks: map[string]chan struct{}{}}
+	return &orders{control: c, due: map[kafka.TopicPartition]map[string]*order{}, closed: map[string]bool{}, rows: map[string]bool{}, read: map[int32]int64{}, moved: make(chan struct{}), marks: map[string]chan struct{}{}}
 }
 
 // take reads one record, and returns the partition that has a command due by it.
@@ -211,7 +230,7 @@ func (s *orders) take(m *kafka.Message) (tp kafka.TopicPartition, due bool, err 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case c != nil && !s.closed[c.ID]:
+	case c != nil && !s.closed[c.ID] && !s.rows[c.Behind]:
 		tp = kafka.TopicPartition{Topic: c.Topic, Partition: c.Partition}
 		if s.due[tp] == nil {
 			s.due[tp] = map[string]*order{}
@@ -234,14 +253,34 @@ func (s *orders) take(m *kafka.Message) (tp kafka.TopicPartition, due bool, err 
 
 // done notes a result. s.mu is held.
 func (s *orders) done(r *Result) {
-	if r.Outcome.Closed() {
-		s.closed[r.ID] = true
-	}
-	for _, orders := range s.due {
-		if o := orders[r.ID]; o != nil && (r.Outcome.Closed() || o.Command.Command == r.Command) {
-			delete(orders, r.ID)
+	closed := r.Outcome.Closed()
+	note := func(in map[string]bool) {
+		if closed {
+			in[r.ID] = true
+		} else {
+			delete(in, r.ID)
 		}
 	}
+	note(s.closed)
+	if r.Row {
+		note(s.rows)
+	}
+	all := closed || r.Outcome == VerdictOpen
+	for _, orders := range s.due {
+		if o := orders[r.ID]; o != nil && (all || o.Command.Command == r.Command) {
+			delete(orders, r.ID)
+		}
+		if all && r.Row {
+			maps.DeleteFunc(orders, func(_ string, o *order) bool { return o.Behind == r.ID })
+		}
+	}
+}
+
+// isClosed tells whether a dead letter was closed, as far as the topic is read.
+func (s *orders) isClosed(id string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed[id]
 }
 
 func (s *orders) note(r *Result) {
@@ -286,11 +325,15 @@ func (s *orders) sync(ctx context.Context, partition int32) error {
 	if err != nil {
 		return err
 	}
+	return s.reach(ctx, partition, ends[partition])
+}
+
+func (s *orders) reach(ctx context.Context, partition int32, end int64) error {
 	for {
 		s.mu.Lock()
 		read, moved := s.read[partition], s.moved
 		s.mu.Unlock()
-		if read >= ends[partition] {
+		if read >= end {
 			return nil
 		}
 		select {
@@ -299,6 +342,20 @@ func (s *orders) sync(ctx context.Context, partition int32) error {
 		case <-moved:
 		}
 	}
+}
+
+// syncAll waits until everything is read that stands in the topic now.
+func (s *orders) syncAll(ctx context.Context) error {
+	ends, err := s.control.Ends(ctx)
+	if err != nil {
+		return err
+	}
+	for partition, end := range ends {
+		if err := s.reach(ctx, partition, end); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hear waits until everything is read that others have committed to the topic's
@@ -346,5 +403,21 @@ func (r *Runtime) follow(ctx context.Context) {
 	})
 	if err != nil && !errors.Is(err, context.Canceled) {
 		r.log.Error("the control topic cannot be followed; commands wait", "error", err)
+	}
+}
+
+// caughtUpWithin is how long a start waits for the control topic.
+const caughtUpWithin = 10 * time.Second
+
+// catchUp waits until what stands in the control topic is read, before the first record is:
+// by then it is known which dead letters are closed.
+func (r *Runtime) catchUp(ctx context.Context) {
+	if r.config.Control == nil {
+		return
+	}
+	bounded, cancel := context.WithTimeout(ctx, caughtUpWithin)
+	defer cancel()
+	if err := r.orders.syncAll(bounded); err != nil && ctx.Err() == nil {
+		r.log.Warn("the control topic could not be read to its end; a dead letter that was closed and fails once more may go on to be listed as closed", "error", err)
 	}
 }

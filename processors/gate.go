@@ -137,7 +137,9 @@ func (o *owner) divert(p *plan, over *overlay, it *item, park sinks.Park, tries 
 	park.Count++
 	over.set(it.row(), park)
 	p.diverted++
-	p.letter(o.letter(it, fault, park.FirstID, tries))
+	d := o.letter(it, fault, park.FirstID, tries)
+	o.reopen(p, d.ID, false)
+	p.letter(d)
 	p.classes[park.Class]++
 }
 
@@ -151,7 +153,8 @@ func (o *owner) reject(p *plan, over *overlay, it *item, tries attempts) {
 		return
 	}
 	d := o.letter(it, it.fault, "", tries)
-	if o.config.OnPoison == PolicyParkKey && it.keyed {
+	parks := o.config.OnPoison == PolicyParkKey && it.keyed
+	if parks {
 		if over.count() >= maxParkedRows {
 			p.stop = &cdc.StopError{
 				What: fmt.Sprintf("%d rows of the partition are parked", over.count()), Pos: it.place(), Err: it.fault,
@@ -162,8 +165,17 @@ func (o *owner) reject(p *plan, over *overlay, it *item, tries attempts) {
 		over.set(it.row(), sinks.Park{Key: it.row(), Class: it.fault.Class, FirstID: d.ID, Count: 1})
 	}
 	p.faults++
+	o.reopen(p, d.ID, parks)
 	p.letter(d)
 	p.classes[it.fault.Class]++
+}
+
+// reopen says of a dead letter that was closed that it is open once more; with its row,
+// when it parks that.
+func (o *owner) reopen(p *plan, id string, row bool) {
+	if o.config.Control != nil && o.orders.isClosed(id) {
+		p.letter(o.answer(&Result{ID: id, Outcome: VerdictOpen, Row: row, Message: "its change came again and failed"}))
+	}
 }
 
 func (p *plan) letter(d sinks.DeadLetter) { p.batch.DeadLetters = append(p.batch.DeadLetters, d) }

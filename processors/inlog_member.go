@@ -20,6 +20,7 @@ func (r *Runtime) RunInLog(ctx context.Context) error {
 	var all sync.WaitGroup
 	if r.config.Control != nil {
 		all.Go(func() { r.follow(group) })
+		r.catchUp(group)
 	}
 	for n := range r.config.InLog.Sessions {
 		all.Go(func() {

@@ -142,12 +142,12 @@ func (m *member) concludeOnce(ctx context.Context, o *owner, list []*redo, d *or
 	}
 	p := &part{owner: o, plan: &plan{batch: &sinks.Batch{}}}
 	var answers []kafka.Message
-	var results []*Result
+	results := results(list, d)
 	for _, r := range list {
 		r.addTo(p.plan)
-		answer := r.result(d)
-		results = append(results, answer)
-		answers = append(answers, messagesOf([]sinks.DeadLetter{o.answer(answer)})...)
+	}
+	for _, r := range results {
+		answers = append(answers, messagesOf([]sinks.DeadLetter{o.answer(r)})...)
 	}
 	refused, err := m.encode(ctx, rd, p)
 	if err != nil {

@@ -102,7 +102,7 @@ func (o *owner) letGo(ctx context.Context, d *order, park sinks.Park, tries atte
 		from = d.First
 	}
 	var list []*redo
-	seen := map[int64]bool{}
+	seen, once := map[int64]bool{}, map[string]bool{}
 	first, size := false, 0
 	err := o.config.Letters.Read(ctx, o.tp.Partition, from, -1, func(m kafka.Message) error {
 		l, ok := ReadLetter(&m)
@@ -110,6 +110,10 @@ func (o *owner) letGo(ctx context.Context, d *order, park sinks.Park, tries atte
 			return nil
 		}
 		seen[l.Offset] = true
+		if once[l.ID] { // delivered twice while the row was parked
+			return nil
+		}
+		once[l.ID] = true
 		first = first || l.ID == park.FirstID
 		r := &redo{letter: l, message: l.Original(&m)}
 		if d.Discard && l.ID == d.ID {
@@ -123,17 +127,17 @@ func (o *owner) letGo(ctx context.Context, d *order, park sinks.Park, tries atte
 	})
 	switch {
 	case errors.Is(err, errTooMuch):
-		return o.refuse(ctx, d, "the row's dead letters have more bytes than limits.in_flight; raise it and restart")
+		return o.refuseRow(ctx, d, "the row's dead letters have more bytes than limits.in_flight; raise it and restart")
 	case err != nil && (tries.count < readAttempts || ctx.Err() != nil):
 		return err
 	case err != nil:
-		return o.refuse(ctx, d, err.Error())
-	case int64(len(list)) < park.Count && !d.Discard && tries.count < readAttempts:
-		return fmt.Errorf("%d of the row's %d dead letters are not in their topic yet", park.Count-int64(len(list)), park.Count)
-	case first && int64(len(list)) < park.Count && !d.Discard:
-		return o.refuse(ctx, d, fmt.Sprintf("%d of the row's %d dead letters are not in the dead-letter topic any more; --discard lets the others go without them", park.Count-int64(len(list)), park.Count))
+		return o.refuseRow(ctx, d, err.Error())
+	case int64(len(seen)) < park.Count && !d.Discard && tries.count < readAttempts:
+		return fmt.Errorf("%d of the row's %d dead letters are not in their topic yet", park.Count-int64(len(seen)), park.Count)
+	case first && int64(len(seen)) < park.Count && !d.Discard:
+		return o.refuseRow(ctx, d, fmt.Sprintf("%d of the row's %d dead letters are not in the dead-letter topic any more; --discard lets the others go without them", park.Count-int64(len(seen)), park.Count))
 	case !first && !d.Discard:
-		return o.refuse(ctx, d, fmt.Sprintf("the first dead letter of the row, %s, is not in the dead-letter topic any more; --discard lets the others go without it", park.FirstID))
+		return o.refuseRow(ctx, d, fmt.Sprintf("the first dead letter of the row, %s, is not in the dead-letter topic any more; --discard lets the others go without it", park.FirstID))
 	}
 	rows := maps.Clone(o.parked)
 	delete(rows, park.Key)
@@ -142,13 +146,17 @@ func (o *owner) letGo(ctx context.Context, d *order, park sinks.Park, tries atte
 	}
 	for _, r := range list {
 		if r.verdict == VerdictFailed {
-			return o.refuse(ctx, d, fmt.Sprintf("dead letter %s fails again, and the row stays parked: %s", r.letter.ID, r.reason))
+			return o.refuseRow(ctx, d, fmt.Sprintf("dead letter %s fails again, and the row stays parked: %s", r.letter.ID, r.reason))
+		}
+		if r.verdict == VerdictSuperseded && r.letter.Behind != "" {
+			// It never failed: without the parked row it would have been stale, and no dead letter.
+			r.verdict, r.reason = VerdictResolved, "its row has a later change"
 		}
 	}
 	err = o.conclude(ctx, list, d, [][32]byte{park.Key})
 	var refused *sinks.RefusedError
 	if errors.As(err, &refused) {
-		return o.refuse(ctx, d, fmt.Sprintf("the row's dead letters fail again, and it stays parked: %v", refused.Refusals[0].Err))
+		return o.refuseRow(ctx, d, fmt.Sprintf("the row's dead letters fail again, and it stays parked: %v", refused.Refusals[0].Err))
 	}
 	if err == nil {
 		o.log.Info("a parked row goes on", "first", park.FirstID, "records", len(list))

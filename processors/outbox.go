@@ -39,7 +39,8 @@ func (o *owner) drain(ctx context.Context) error {
 	return nil
 }
 
-// deliver writes dead letters to their topic, and results of commands to theirs.
+// deliver writes results of commands to their topic, and dead letters to theirs: who
+// reads a dead letter that is open once more reads after it that it is.
 func (o *owner) deliver(ctx context.Context, letters []sinks.DeadLetter) error {
 	var dead, answers []kafka.Message
 	var results []*Result
@@ -55,19 +56,18 @@ func (o *owner) deliver(ctx context.Context, letters []sinks.DeadLetter) error {
 		m.Headers = nil
 		answers, results = append(answers, m), append(results, r)
 	}
+	if len(answers) > 0 && o.config.Control != nil {
+		if err := o.config.Control.Write(ctx, o.topics(), answers); err != nil {
+			return fmt.Errorf("deliver %d results of commands: %w", len(answers), err)
+		}
+		for _, r := range results {
+			o.orders.note(r)
+		}
+	}
 	if len(dead) > 0 {
 		if err := o.config.Letters.Write(ctx, o.topics(), dead); err != nil {
 			return fmt.Errorf("deliver %d dead letters: %w", len(dead), err)
 		}
-	}
-	if len(answers) == 0 || o.config.Control == nil {
-		return nil
-	}
-	if err := o.config.Control.Write(ctx, o.topics(), answers); err != nil {
-		return fmt.Errorf("deliver %d results of commands: %w", len(answers), err)
-	}
-	for _, r := range results {
-		o.orders.note(r)
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ const headerResult = "tailrace.result"
 func (o *owner) answer(r *Result) sinks.DeadLetter {
 	r.Version, r.At = 1, time.Now().UTC()
 	return sinks.DeadLetter{ID: r.ID, Record: sinks.Record{
-		Topic: o.tp.Topic, Partition: o.tp.Partition, Offset: o.expect, Timestamp: r.At, Key: []byte(resultKey + r.ID), Value: mustJSON(r),
+		Topic: o.tp.Topic, Partition: o.tp.Partition, Offset: o.expect, Timestamp: r.At, Key: []byte(r.key()), Value: mustJSON(r),
 		Headers: []sinks.Header{{Name: headerResult, Value: []byte("1")}},
 	}}
 }

@@ -75,7 +75,10 @@ func (r *Runtime) Run(ctx context.Context, source Source) error {
 		beside.Go(func() { r.follow(poll) })
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- r.poll(poll) }()
+	go func() {
+		r.catchUp(poll)
+		failed <- r.poll(poll)
+	}()
 	tick := time.NewTicker(commitEvery)
 	defer tick.Stop()
 	look := time.NewTimer(0)

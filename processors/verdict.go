@@ -18,6 +18,7 @@ type redo struct {
 	rows    []item // of a change of a table: one for each of its rows, instead of item
 	verdict Verdict
 	reason  string
+	row     bool // the verdict is about all dead letters of the row
 }
 
 // owning is the dead letter that a change of the last batch came from.
@@ -146,7 +147,9 @@ func (o *owner) conclude(ctx context.Context, list []*redo, d *order, unpark [][
 	b.Unpark = unpark
 	for _, r := range list {
 		b.Changes = append(b.Changes, r.changes()...)
-		b.DeadLetters = append(b.DeadLetters, o.answer(r.result(d)))
+	}
+	for _, r := range results(list, d) {
+		b.DeadLetters = append(b.DeadLetters, o.answer(r))
 	}
 	var remembered []state.Entry
 	if o.redone != nil {
@@ -165,9 +168,27 @@ func (o *owner) conclude(ctx context.Context, list []*redo, d *order, unpark [][
 	return nil
 }
 
+// results are what became of dead letters; of the one that was named last: who waits for
+// that one has read by then what became of the others of its row.
+func results(list []*redo, d *order) []*Result {
+	out := make([]*Result, 0, len(list))
+	var named *Result
+	for _, r := range list {
+		if answer := r.result(d); d != nil && r.letter.ID == d.ID {
+			named = answer
+		} else {
+			out = append(out, answer)
+		}
+	}
+	if named != nil {
+		out = append(out, named)
+	}
+	return out
+}
+
 // result is what became of it, by its own command or that of its row.
 func (r *redo) result(d *order) *Result {
-	answer := &Result{ID: r.letter.ID, Outcome: r.verdict, Message: r.reason}
+	answer := &Result{ID: r.letter.ID, Outcome: r.verdict, Message: r.reason, Row: r.row}
 	switch {
 	case r.order != nil:
 		answer.Command = r.order.Command.Command
@@ -192,7 +213,16 @@ func (o *owner) concluded(list []*redo, unpark [][32]byte) {
 
 // refuse answers a command that has no effect.
 func (o *owner) refuse(ctx context.Context, d *order, why string) error {
-	o.log.Warn("a command about a dead letter was not carried out", "id", d.ID, "do", d.Do, "reason", why)
+	return o.decline(ctx, d, &redo{letter: Letter{ID: d.ID}, order: d, verdict: VerdictFailed, reason: why})
+}
+
+// refuseRow answers one that was about a parked row, which stays so.
+func (o *owner) refuseRow(ctx context.Context, d *order, why string) error {
+	return o.decline(ctx, d, &redo{letter: Letter{ID: d.ID}, order: d, verdict: VerdictFailed, reason: why, row: true})
+}
+
+func (o *owner) decline(ctx context.Context, d *order, r *redo) error {
+	o.log.Warn("a command about a dead letter was not carried out", "id", d.ID, "do", d.Do, "reason", r.reason)
 	o.redone = nil
-	return o.conclude(ctx, []*redo{{letter: Letter{ID: d.ID}, order: d, verdict: VerdictFailed, reason: why}}, nil, nil)
+	return o.conclude(ctx, []*redo{r}, nil, nil)
 }

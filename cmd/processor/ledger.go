@@ -40,6 +40,7 @@ type ledger struct {
 	control *kafka.Control
 	entries []*entry // by partition and place in the dead-letter topic
 	byID    map[string]*entry
+	ends    map[int32]int64 // how far the control topic was read
 }
 
 // openLedger reads both topics whole, to where they end now.
@@ -48,7 +49,7 @@ func (s *settings) openLedger(ctx context.Context) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &ledger{topic: s.Errors.DeadLetter.Topic, byID: map[string]*entry{}}
+	l := &ledger{topic: s.Errors.DeadLetter.Topic, byID: map[string]*entry{}, ends: map[int32]int64{}}
 	if l.letters, err = kafka.NewDeadLetters(connection, l.topic, -1); err != nil {
 		return nil, err
 	}
@@ -70,40 +71,17 @@ func (l *ledger) close() {
 
 func (l *ledger) read(ctx context.Context) error {
 	err := l.letters.All(ctx, func(m kafka.Message) error {
-		letter, ok := processors.ReadLetter(&m)
-		if ok && l.byID[letter.ID] == nil { // one that was delivered twice counts once
-			e := &entry{Letter: letter, Status: statusOpen}
-			l.entries, l.byID[letter.ID] = append(l.entries, e), e
+		if letter, ok := processors.ReadLetter(&m); ok {
+			l.add(letter)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	commands, results := map[string]*processors.Command{}, map[string]*processors.Result{}
-	err = l.control.All(ctx, func(m kafka.Message) error {
-		c, r, err := processors.ReadControl(&m)
-		switch {
-		case err != nil:
-			return err
-		case c != nil:
-			commands[c.ID] = c
-		case r != nil:
-			results[r.ID] = r
-		}
-		return nil
-	})
+	said, err := l.readControl(ctx)
 	for _, e := range l.entries {
-		r := results[e.ID]
-		if row := results[e.Behind]; r == nil && row != nil && row.Row {
-			r = row
-		}
-		if r != nil {
-			e.Status, e.Note, e.closed = string(r.Outcome), r.Message, r.Outcome.Closed()
-		}
-		if c := commands[e.ID]; c != nil && !e.closed && (r == nil || r.Command != c.Command) {
-			e.Status = statusDue
-		}
+		said.about(e, l.byID[e.Behind])
 		if first := l.byID[e.Behind]; e.Behind != "" {
 			e.group = true
 			if first != nil {
@@ -115,6 +93,82 @@ func (l *ledger) read(ctx context.Context) error {
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.At, b.At))
 	})
 	return err
+}
+
+// add takes the dead letters of the topic in their order. One can come twice: its change
+// was delivered twice, while its row was parked or when it was again, or the processor was
+// killed before it knew that it had written it. Its place is where it came first since its
+// row was parked.
+func (l *ledger) add(letter processors.Letter) {
+	e := l.byID[letter.ID]
+	if e == nil {
+		e = &entry{Letter: letter, Status: statusOpen}
+		l.entries, l.byID[letter.ID] = append(l.entries, e), e
+		return
+	}
+	first := l.byID[letter.Behind]
+	if letter.Behind == "" || letter.First() != e.First() || first != nil && e.At < first.At {
+		e.Letter = letter
+	}
+}
+
+// said is what the control topic says last of each dead letter.
+type said struct {
+	commands map[string]placed[*processors.Command]
+	results  map[string]placed[*processors.Result]
+	rows     map[string]placed[*processors.Result] // about whole rows, by their first
+}
+
+// placed is a record of the control topic with its offset there.
+type placed[T any] struct {
+	is T
+	at int64
+}
+
+func (l *ledger) readControl(ctx context.Context) (said, error) {
+	s := said{map[string]placed[*processors.Command]{}, map[string]placed[*processors.Result]{}, map[string]placed[*processors.Result]{}}
+	err := l.control.All(ctx, func(m kafka.Message) error {
+		l.ends[m.Partition] = m.Offset + 1
+		c, r, err := processors.ReadControl(&m)
+		switch {
+		case err != nil:
+			return err
+		case c != nil:
+			s.commands[c.ID] = placed[*processors.Command]{c, m.Offset}
+		case r != nil && r.Row:
+			s.rows[r.ID] = placed[*processors.Result]{r, m.Offset}
+		case r != nil:
+			s.results[r.ID] = placed[*processors.Result]{r, m.Offset}
+		}
+		return nil
+	})
+	return s, err
+}
+
+// about sets what became of an entry; first is that of its row, nil when it is not known.
+func (s said) about(e, first *entry) {
+	last := s.results[e.ID]
+	consider := func(r placed[*processors.Result]) {
+		if r.is != nil && (last.is == nil || r.at > last.at) {
+			last = r
+		}
+	}
+	consider(s.rows[e.ID])
+	switch row := s.rows[e.Behind]; {
+	case e.Behind == "":
+	case first != nil && first.At > e.At: // its row was parked once more, so what it stands in has ended
+		if last.is == nil {
+			e.Status, e.closed = string(processors.VerdictResolved), true
+		}
+	case row.is != nil && row.is.Outcome.Closed():
+		consider(row)
+	}
+	if r := last.is; r != nil {
+		e.Status, e.Note, e.closed = string(r.Outcome), r.Message, r.Outcome.Closed()
+	}
+	if c := s.commands[e.ID]; c.is != nil && !e.closed && (last.is == nil || c.at > last.at) {
+		e.Status = statusDue
+	}
 }
 
 // find is the dead letter whose id is, or begins with, id.
