@@ -50,6 +50,7 @@ func (m *member) commitRound(ctx context.Context, rd *round) error {
 		return nil
 	}
 	m.applied(rd, done.ends)
+	m.runtime.log.Debug("a round is committed", "session", m.number, "messages", rd.messages(), "took", time.Since(rd.started))
 	m.finished(rd)
 	return nil
 }
@@ -111,6 +112,7 @@ func (m *member) ship(ctx context.Context, rd *round) error {
 	if err := m.send(ctx, rd); err != nil {
 		return err
 	}
+	m.runtime.log.Debug("a chunk of a round is sent", "session", m.number)
 	return m.fault("ship")
 }
 
@@ -217,7 +219,7 @@ func (m *member) rewound(rd *round) {
 			m.session.Seek(p.owner.tp, p.owner.expect)
 		}
 	}
-	m.runtime.log.Debug("a transaction was aborted; its records are read again", "partitions", len(rd.parts))
+	m.runtime.log.Debug("a transaction was aborted; its records are read again", "session", m.number, "partitions", len(rd.parts))
 }
 
 // applied lets memory follow a durable round.

@@ -57,6 +57,15 @@ type source struct {
 	message *kafka.Message
 }
 
+// messages is how many the round has.
+func (rd *round) messages() int {
+	n := 0
+	for _, p := range rd.parts {
+		n += p.count
+	}
+	return n
+}
+
 // overlay is where the round writes the state of a task.
 func (rd *round) overlay(t *task) *state.Overlay {
 	o := rd.tasks[t]

@@ -267,11 +267,7 @@ const roundWithin = 200 * time.Millisecond
 // adapt makes rounds shorter that take too long, or were in vain: on a machine that has
 // no time, a member would be put out of the group again and again before it is through.
 func (m *member) adapt(rd *round, committed bool) {
-	most := m.runtime.config.BatchRows * 4
-	n := 0
-	for _, p := range rd.parts {
-		n += p.count
-	}
+	most, n := m.runtime.config.BatchRows*4, rd.messages()
 	switch {
 	case !committed || time.Since(rd.started) > roundWithin:
 		m.size = max(fewMessages, min(m.size, max(n, fewMessages))/2)

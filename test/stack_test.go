@@ -170,14 +170,41 @@ type process struct {
 
 // logBuffer keeps what a process wrote. Safe for concurrent use.
 type logBuffer struct {
-	mu sync.Mutex // guards the following
-	b  bytes.Buffer
+	mu    sync.Mutex // guards the following
+	b     bytes.Buffer
+	text  string
+	found func() // of each line with text; nil: nobody waits for it
+	next  int    // the first line that was not looked at begins there
 }
 
 func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.b.Write(p)
+	n, err := l.b.Write(p)
+	l.look()
+	return n, err
+}
+
+// watch calls found once for each line with a text, those included that are there. What
+// found does holds nothing up, and may wait for the end of the process.
+func (l *logBuffer) watch(text string, found func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text, l.found = text, found
+	l.look()
+}
+
+// look goes through the lines that are new. l.mu is held.
+func (l *logBuffer) look() {
+	if l.found == nil {
+		return
+	}
+	whole := l.b.Bytes()[l.next:]
+	whole = whole[:bytes.LastIndexByte(whole, '\n')+1]
+	l.next += len(whole)
+	for range bytes.Count(whole, []byte(l.text)) {
+		go l.found()
+	}
 }
 
 func (l *logBuffer) String() string {
