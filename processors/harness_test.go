@@ -202,15 +202,20 @@ func (w *world) publish(records ...record) {
 func (w *world) publishTo(name string, records ...record) {
 	w.t.Helper()
 	for i, r := range records {
-		k := &kgo.Record{Topic: name, Partition: r.partition, Key: r.key, Value: r.value, Timestamp: time.UnixMilli(1_700_000_000_000 + int64(i))}
-		if r.pos != "" {
-			k.Headers = append(k.Headers, kgo.RecordHeader{Key: cdc.HeaderPosition, Value: []byte(r.pos)})
-		}
-		k.Headers = append(k.Headers, r.headers...)
-		if err := w.client.ProduceSync(w.t.Context(), k).FirstErr(); err != nil {
+		if err := w.client.ProduceSync(w.t.Context(), r.to(name, i)).FirstErr(); err != nil {
 			w.t.Fatal(err)
 		}
 	}
+}
+
+// to is a record as it is written to a topic as the i-th of several.
+func (r *record) to(name string, i int) *kgo.Record {
+	k := &kgo.Record{Topic: name, Partition: r.partition, Key: r.key, Value: r.value, Timestamp: time.UnixMilli(1_700_000_000_000 + int64(i))}
+	if r.pos != "" {
+		k.Headers = append(k.Headers, kgo.RecordHeader{Key: cdc.HeaderPosition, Value: []byte(r.pos)})
+	}
+	k.Headers = append(k.Headers, r.headers...)
+	return k
 }
 
 // process is a running processor.

@@ -37,6 +37,27 @@ func TestCrashInTheLogProduceBeforeEndTxn(t *testing.T) {
 	}
 }
 
+// Dead letters and the marks of parked rows are of the transaction, too.
+func TestCrashInTheLogDeadLettersBeforeEndTxn(t *testing.T) {
+	t.Parallel()
+	w := newLogWorld(t, 1)
+	var refuses atomic.Bool
+	refuses.Store(true)
+	w.publish(w.put(1, 1, "one", "x", 1), w.put(2, 1, "bad", "x", 2))
+	at := dieAt("offsets", 1)
+	w.startLog(picky(&refuses), func(s *logSetup) { s.inlog.Fault = at.ask }).dies(at)
+	if n := len(w.outputs("p.dead_letter")); n != 0 {
+		t.Errorf("%d dead letters of a transaction that did not end", n)
+	}
+	// Nor is the row parked: what was wrong has been mended.
+	refuses.Store(false)
+	w.publish(w.put(3, 1, "three", "x", 3))
+	p := w.startLog(picky(&refuses))
+	w.reachLog(topic, 0, 3)
+	w.wantSaid(outTopic, "u 1,one,x,1", "u 1,bad,x,2", "u 1,three,x,3")
+	p.wantCounters(map[string]int{"applied": 3})
+}
+
 // unsure is a session whose End has no answer, once.
 type unsure struct {
 	processors.LogSession

@@ -223,22 +223,7 @@ func (w *world) say(o out) string {
 	if o.value == nil {
 		return "tombstone " + w.keyText(o.key)
 	}
-	id, body, err := schema.SplitHeader(o.value)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	text, err := w.SchemaByID(w.t.Context(), id)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	r, err := schema.NewReader(text)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var e schema.Event
-	if err := r.Read(body, &e); err != nil {
-		w.t.Fatal(err)
-	}
+	e, _ := w.event(o)
 	if e.Op == cdc.OpDelete {
 		return "d " + w.keyText(o.key)
 	}
@@ -249,9 +234,21 @@ func (w *world) say(o out) string {
 	return e.Op.String() + " " + strings.Join(values, ",")
 }
 
-func (w *world) keyText(key []byte) string {
+// event is what an output says, and the columns of its rows; of no tombstone.
+func (w *world) event(o out) (*schema.Event, []schema.Field) {
 	w.t.Helper()
-	id, body, err := schema.SplitHeader(key)
+	r, body := w.reader(o.value)
+	e := &schema.Event{}
+	if err := r.Read(body, e); err != nil {
+		w.t.Fatal(err)
+	}
+	return e, r.Columns()
+}
+
+// reader is that of a key or a value.
+func (w *world) reader(b []byte) (r *schema.Reader, body []byte) {
+	w.t.Helper()
+	id, body, err := schema.SplitHeader(b)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -259,10 +256,15 @@ func (w *world) keyText(key []byte) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	r, err := schema.NewReader(text)
-	if err != nil {
+	if r, err = schema.NewReader(text); err != nil {
 		w.t.Fatal(err)
 	}
+	return r, body
+}
+
+func (w *world) keyText(key []byte) string {
+	w.t.Helper()
+	r, body := w.reader(key)
 	row, err := r.ReadRow(body)
 	if err != nil {
 		w.t.Fatal(err)

@@ -32,9 +32,9 @@ type Log struct {
 	Partitions int32
 }
 
-// RunRecords is the suite of sinks that make records. What Run tries beside it (repeated
-// and cut batches, resuming, order, fencing) is not theirs: the runtime keeps it, and its
-// tests try it on a log.
+// RunRecords is the suite of sinks that make records. What Run tries beside it (order,
+// repeated and cut batches, resuming, floors, fencing) is not theirs: the runtime keeps it
+// for them all, and its TestLogContract has Run over a log.
 func RunRecords(t *testing.T, fresh func(t *testing.T) Log) {
 	for name, test := range map[string]func(*testing.T, *records){
 		"UntouchedIsByteForByte":     untouched,
