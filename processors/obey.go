@@ -68,7 +68,11 @@ func (o *owner) carryOut(ctx context.Context, tries attempts) error {
 	}
 	var singles []*order
 	for _, d := range due {
-		if park, ok := o.parkedBehind(cmp.Or(d.Behind, d.ID)); ok {
+		park, ok := o.parkedBehind(d.Behind)
+		if !ok {
+			park, ok = o.parkedBehind(d.ID)
+		}
+		if ok {
 			if len(singles) > 0 {
 				break
 			}
@@ -98,7 +102,7 @@ func (o *owner) parkedBehind(id string) (sinks.Park, bool) {
 // marker, in one commit; or none of them, when one fails again.
 func (o *owner) letGo(ctx context.Context, d *order, park sinks.Park, tries attempts) error {
 	from := d.Offset
-	if d.Behind != "" {
+	if park.FirstID == d.Behind {
 		from = d.First
 	}
 	var list []*redo

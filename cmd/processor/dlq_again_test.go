@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -105,21 +106,26 @@ func TestLedgerPlacesWhatCameTwice(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name    string
-		letters []string // ID, or ID<first
+		letters []string // ID<first, and the offset of the delivery
 		want    []int64  // of a, b
 	}{
-		{"once", []string{"a", "b<a"}, []int64{0, 1}},
-		{"both written again by one who was killed", []string{"a", "b<a", "a", "b<a"}, []int64{2, 3}},
-		{"the first behind itself", []string{"a", "b<a", "a<a"}, []int64{0, 1}},
-		{"behind the same one twice", []string{"a", "b<a", "b<a"}, []int64{0, 1}},
-		{"the first behind another one later", []string{"a", "b<a", "c", "a<c"}, []int64{3, 1}},
-		{"the row parked by the same one again", []string{"a", "b<a", "a"}, []int64{2, 1}},
-		{"and the same one behind", []string{"a", "b<a", "a", "b<a", "b<a"}, []int64{2, 3}},
+		{"once", []string{"a 1", "b<a 2"}, []int64{0, 1}},
+		{"both written again by one who was killed", []string{"a 1", "b<a 2", "a 1", "b<a 2"}, []int64{0, 1}},
+		{"the first written late by one who was frozen", []string{"a 1", "b<a 2", "c<a 3", "a 1"}, []int64{0, 1}},
+		{"the first behind itself", []string{"a 1", "b<a 2", "a<a 3"}, []int64{0, 1}},
+		{"the first behind another one later", []string{"a 1", "b<a 2", "c 3", "a<c 4"}, []int64{3, 1}},
+		{"and then written late", []string{"a 1", "b<a 2", "c 3", "a<c 4", "a 1"}, []int64{3, 1}},
+		{"the row parked by the same one again", []string{"a 1", "b<a 2", "a 3"}, []int64{2, 1}},
+		{"and the same one behind", []string{"a 1", "b<a 2", "a 3", "b<a 4", "a<a 5"}, []int64{2, 3}},
 	} {
 		l := &ledger{byID: map[string]*entry{}}
 		for i, text := range c.letters {
-			id, behind, _ := strings.Cut(text, "<")
-			l.add(processors.Letter{ID: id, Behind: behind, At: int64(i)})
+			var offset int64
+			if _, err := fmt.Sscan(text[len(text)-1:], &offset); err != nil {
+				t.Fatal(err)
+			}
+			id, behind, _ := strings.Cut(text[:len(text)-2], "<")
+			l.add(processors.Letter{ID: id, Behind: behind, Offset: offset, At: int64(i)})
 		}
 		if got := []int64{l.byID["a"].At, l.byID["b"].At}; !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %v, want %v", c.name, got, c.want)

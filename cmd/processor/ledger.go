@@ -95,10 +95,11 @@ func (l *ledger) read(ctx context.Context) error {
 	return err
 }
 
-// add takes the dead letters of the topic in their order. One can come twice: its change
-// was delivered twice, while its row was parked or when it was again, or the processor was
-// killed before it knew that it had written it. Its place is where it came first since its
-// row was parked.
+// add takes the dead letters of the topic in their order. One can come twice. Where its
+// change was delivered again, with another offset, the later place counts, unless it stands
+// behind itself there: its row's dead letters begin with the first. Where it is the same
+// delivery, written again by a processor that was killed or frozen meanwhile, the first
+// place counts: what stands behind it may stand before the second.
 func (l *ledger) add(letter processors.Letter) {
 	e := l.byID[letter.ID]
 	if e == nil {
@@ -106,8 +107,7 @@ func (l *ledger) add(letter processors.Letter) {
 		l.entries, l.byID[letter.ID] = append(l.entries, e), e
 		return
 	}
-	first := l.byID[letter.Behind]
-	if letter.Behind == "" || letter.First() != e.First() || first != nil && e.At < first.At {
+	if letter.Offset > e.Offset && letter.Behind != letter.ID {
 		e.Letter = letter
 	}
 }
