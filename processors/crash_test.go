@@ -22,13 +22,21 @@ func through(p *proxy) option {
 	}
 }
 
-func TestCrashInTheSinkWritesBeforeCommit(t *testing.T) {
-	t.Parallel()
+// firstApplied is a world whose row 1 has its first change, in a process that reaches its
+// sink through a proxy.
+func firstApplied(t *testing.T, options ...option) (*world, *proxy, *process) {
+	t.Helper()
 	w := newWorld(t, 1)
 	w.publish(w.put(1, 1, "first", "x", 1))
 	link := newProxy(t, w.database)
-	p := w.start(through(link))
+	p := w.start(append(options, through(link))...)
 	w.reach(0, 1)
+	return w, link, p
+}
+
+func TestCrashInTheSinkWritesBeforeCommit(t *testing.T) {
+	t.Parallel()
+	w, link, p := firstApplied(t)
 
 	killed := make(chan struct{})
 	link.onCommit(func() verdict {
@@ -55,11 +63,7 @@ func TestCrashInTheSinkCommitUnknown(t *testing.T) {
 	for name, outcome := range map[string]verdict{"it was committed": muteReply, "it was not": swallow} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 1)
-			w.publish(w.put(1, 1, "first", "x", 1))
-			link := newProxy(t, w.database)
-			p := w.start(through(link))
-			w.reach(0, 1)
+			w, link, p := firstApplied(t)
 			epoch := w.value("SELECT epoch::text FROM tailrace.offsets")
 
 			link.onCommit(func() verdict { return outcome })
@@ -80,11 +84,7 @@ func TestCrashInTheSinkCommitUnknown(t *testing.T) {
 // on when it has told.
 func TestCrashInTheSinkCommitUnknownWhileTheSinkIsAway(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	w.publish(w.put(1, 1, "first", "x", 1))
-	link := newProxy(t, w.database)
-	p := w.start(through(link))
-	w.reach(0, 1)
+	w, link, p := firstApplied(t)
 	link.onCommit(func() verdict {
 		link.kill()
 		return swallow
@@ -130,14 +130,10 @@ func TestCrashInTheSinkCommitBeforeKafkaCommit(t *testing.T) {
 
 func TestCrashInTheSinkZombieCommitAfterTakeOver(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 1)
-	w.publish(w.put(1, 1, "first", "x", 1))
-	link := newProxy(t, w.database)
 	// The group knows it no more, which is all that the brokers would say to it.
-	zombie := w.start(through(link), func(s *setup) {
+	w, link, zombie := firstApplied(t, func(s *setup) {
 		s.wrap = func(in processors.Source) processors.Source { return behindSource{in} }
 	})
-	w.reach(0, 1)
 
 	// The zombie hangs with its rows written and its COMMIT about to be sent. A
 	// successor in another group has the same pipeline; its claim waits for the

@@ -13,15 +13,22 @@ import (
 
 // One test for each row of the crash table at the top of inlog.go.
 
+// firstInLog is a world whose row 1 has its first change, and the process that made it.
+func firstInLog(t *testing.T, options ...logOption) (*world, *logProcess) {
+	t.Helper()
+	w := newLogWorld(t, 1)
+	w.publish(w.put(1, 1, "first", "x", 1))
+	p := w.startLog(options...)
+	w.reachLog(topic, 0, 1)
+	return w, p
+}
+
 func TestCrashInTheLogProduceBeforeEndTxn(t *testing.T) {
 	t.Parallel()
 	for _, point := range []string{"poll", "changelog", "produce", "offsets"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
-			w := newLogWorld(t, 1)
-			w.publish(w.put(1, 1, "first", "x", 1))
-			p := w.startLog()
-			w.reachLog(topic, 0, 1)
+			w, p := firstInLog(t)
 			p.stop()
 			at := dieAt(point, 1)
 			w.publish(w.put(2, 1, "second", "x", 2), w.put(3, 2, "two", "x", 3))
@@ -81,13 +88,10 @@ func TestCrashInTheLogEndTxnUnknown(t *testing.T) {
 	for name, commits := range map[string]bool{"it was committed": true, "it was not": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newLogWorld(t, 1)
-			w.publish(w.put(1, 1, "first", "x", 1))
 			left := &atomic.Int32{}
-			p := w.startLog(func(s *logSetup) {
+			w, p := firstInLog(t, func(s *logSetup) {
 				s.wrap = func(in processors.LogSession) processors.LogSession { return &unsure{in, commits, left} }
 			})
-			w.reachLog(topic, 0, 1)
 			left.Store(1)
 			w.publish(w.put(2, 1, "second", "x", 2))
 			w.reachLog(topic, 0, 2)
@@ -101,8 +105,6 @@ func TestCrashInTheLogEndTxnUnknown(t *testing.T) {
 
 func TestCrashInTheLogEndTxnBeforeTheOverlayIsApplied(t *testing.T) {
 	t.Parallel()
-	w := newLogWorld(t, 1)
-	w.publish(w.put(1, 1, "first", "x", 1))
 	at := dieAt("end", 2)
 	once := func(point string) error {
 		err := at.ask(point)
@@ -113,8 +115,7 @@ func TestCrashInTheLogEndTxnBeforeTheOverlayIsApplied(t *testing.T) {
 		}
 		return err
 	}
-	p := w.startLog(func(s *logSetup) { s.inlog.Fault = once })
-	w.reachLog(topic, 0, 1)
+	w, p := firstInLog(t, func(s *logSetup) { s.inlog.Fault = once })
 	w.publish(w.put(2, 1, "second", "x", 2))
 	<-at.died
 	// What it has forgotten, the changelog tells it: the relay's repetition is one.
@@ -129,17 +130,14 @@ func TestCrashInTheLogEndTxnBeforeTheOverlayIsApplied(t *testing.T) {
 // is given then.
 func TestCrashInTheLogZombieAfterATakeOver(t *testing.T) {
 	t.Parallel()
-	w := newLogWorld(t, 1)
-	w.publish(w.put(1, 1, "first", "x", 1))
 	hangs, goOn := make(chan struct{}), make(chan struct{})
 	count := &atomic.Int32{}
-	zombie := w.startLog(func(s *logSetup) {
+	w, zombie := firstInLog(t, func(s *logSetup) {
 		s.id = "zombie"
 		s.wrap = func(in processors.LogSession) processors.LogSession {
 			return &hanging{LogSession: in, count: count, hangs: hangs, goOn: goOn}
 		}
 	})
-	w.reachLog(topic, 0, 1)
 	w.publish(w.put(2, 1, "second", "x", 2))
 	<-hangs
 	// Its member is put out of the group, as after a session timeout.
@@ -174,10 +172,7 @@ func (h *hanging) End(ctx context.Context, offsets map[kafka.TopicPartition]kafk
 // stops.
 func TestLogStateTopicMadeAnewStopsThePartition(t *testing.T) {
 	t.Parallel()
-	w := newLogWorld(t, 1)
-	w.publish(w.put(1, 1, "first", "x", 1))
-	p := w.startLog()
-	w.reachLog(topic, 0, 1)
+	w, p := firstInLog(t)
 	p.stop()
 	w.makeAnew(kafka.StateTopic("p"))
 	w.publish(w.put(2, 1, "second", "x", 2))
@@ -188,10 +183,7 @@ func TestLogStateTopicMadeAnewStopsThePartition(t *testing.T) {
 
 func TestLogSourceTopicMadeAnewStopsThePartition(t *testing.T) {
 	t.Parallel()
-	w := newLogWorld(t, 1)
-	w.publish(w.put(1, 1, "first", "x", 1))
-	p := w.startLog()
-	w.reachLog(topic, 0, 1)
+	w, p := firstInLog(t)
 	p.stop()
 	w.makeAnew(topic)
 	w.publish(w.put(2, 1, "second", "x", 2), w.put(3, 1, "third", "x", 3))
@@ -202,10 +194,7 @@ func TestLogSourceTopicMadeAnewStopsThePartition(t *testing.T) {
 
 func TestLogOffsetsBelowTheLogsStartStopThePartition(t *testing.T) {
 	t.Parallel()
-	w := newLogWorld(t, 1)
-	w.publish(w.put(1, 1, "first", "x", 1))
-	p := w.startLog()
-	w.reachLog(topic, 0, 1)
+	w, p := firstInLog(t)
 	p.stop()
 	w.publish(w.put(2, 1, "second", "x", 2), w.put(3, 1, "third", "x", 3))
 	w.deleteRecords(topic, 3)
