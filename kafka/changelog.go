@@ -195,13 +195,34 @@ func (c *Changelog) Read(ctx context.Context, partition int32, from int64, take 
 	}
 }
 
-// All hands every committed record of the topic to f, up to where it ends now; none
-// while there is no topic. Without a Value it removes its key.
-func (c *Changelog) All(ctx context.Context, f func(Message) error) error {
-	return all(ctx, c.config, c.admin, c.topic, func(m Message) error {
+// Partitions is how many the topic has; 0 while there is none.
+func (c *Changelog) Partitions(ctx context.Context) (int32, error) {
+	listed, err := c.admin.ListTopics(ctx, c.topic)
+	if err != nil {
+		return 0, fmt.Errorf("topic %q: %w", c.topic, err)
+	}
+	t, ok := listed[c.topic]
+	if !ok || errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
+		return 0, nil
+	}
+	if t.Err != nil {
+		return 0, fmt.Errorf("topic %q: %w", c.topic, t.Err)
+	}
+	return int32(len(t.Partitions)), nil
+}
+
+// Committed hands what is committed of a partition to take, up to where it ends now, and
+// writes nothing: what a transaction holds that is about to end may be missing. Without a
+// value, a key is removed. take may keep both.
+func (c *Changelog) Committed(ctx context.Context, partition int32, take func(key, value []byte) error) error {
+	err := Tail(ctx, TailConfig{Config: c.config, Topics: []string{c.topic}, Only: &partition, UntilEnd: true}, func(m Message) error {
 		if m.Control || string(m.Key) == keyMark {
 			return nil
 		}
-		return f(m)
+		return take(m.Key, m.Value)
 	})
+	if err != nil {
+		return fmt.Errorf("changelog %s/%d: %w", c.topic, partition, err)
+	}
+	return ctx.Err()
 }

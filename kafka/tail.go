@@ -20,6 +20,7 @@ type TailConfig struct {
 	Topics []string
 	// Also are data topics of other names, read where Topics is empty.
 	Also     []string
+	Only     *int32 // this partition of each topic; nil: all
 	From     TailFrom
 	UntilEnd bool // stop at what is committed when the reading begins
 }
@@ -176,6 +177,9 @@ func (t *tail) consume(ctx context.Context, names []string, from TailFrom) error
 	var failed error
 	ends.Each(func(end kadm.ListedOffset) {
 		tp := TopicPartition{end.Topic, end.Partition}
+		if t.config.Only != nil && *t.config.Only != end.Partition {
+			return
+		}
 		start, _ := starts.Lookup(end.Topic, end.Partition)
 		if err := errors.Join(start.Err, end.Err); err != nil {
 			failed = fmt.Errorf("list offsets of %s: %w", tp, err)

@@ -87,6 +87,9 @@ func newStateListCommand(g *globals) *cobra.Command {
 					return out.Object(p)
 				}
 				t.Row(p.Kind, dash(p.where()), short(p.Key, 60), p.number(), dash(p.version()), stamp(p.Removed), dash(p.behind()))
+				if n%linesAtOnce == 0 {
+					return t.Write(out)
+				}
 				return nil
 			})
 			switch {
@@ -106,6 +109,9 @@ func newStateListCommand(g *globals) *cobra.Command {
 	cmd.Flags().IntVarP(&limit, "limit", "n", 0, "show at most `N`; 0 shows all")
 	return cmd
 }
+
+// linesAtOnce is how many lines of a list are held back, so that their columns agree.
+const linesAtOnce = 1000
 
 // The kinds of what is remembered.
 const (

@@ -2,11 +2,18 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tailrace/tailrace/internal/embedded/broker"
+	"github.com/tailrace/tailrace/processors/state"
 )
 
 // start runs a processor with a configuration of its own, and kills it at the end.
@@ -121,6 +128,57 @@ func TestStateInTheLog(t *testing.T) {
 	}
 	if _, text, _ := runToEndWith(t, "", "state", "get", "1", "-c", file); !strings.Contains(text, "position    00000001/0000000000000003/00000001/00\n") {
 		t.Errorf("get:\n%s", text)
+	}
+}
+
+// One partition at a time is in memory: what is written to the second while the first is
+// shown is there when its turn comes.
+func TestStateInTheLogIsReadPartitionByPartition(t *testing.T) {
+	t.Parallel()
+	b, err := broker.Start(broker.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 3, 1, nil, "tailrace.warehouse.state"); err != nil {
+		t.Fatal(err)
+	}
+	remember := func(partition int32, key string) {
+		k := state.Key{Step: "steps[0].latest", Scope: state.Entity, Key: key}
+		r := &kgo.Record{Topic: "tailrace.warehouse.state", Partition: partition, Key: k.Append(nil), Value: []byte(`{}`)}
+		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Error(err)
+		}
+	}
+	for partition := range int32(3) {
+		remember(partition, fmt.Sprintf("%d", partition))
+	}
+	g := &globals{Config: filepath.Join(t.TempDir(), "processor.yaml")}
+	text := fmt.Sprintf("name: warehouse\nkafka: {brokers: [%q]}\nregistry: {url: \"http://127.0.0.1:1\"}\nsource: {topics: [shop.public.orders]}\nsink: {kafka: {}}\n", b.Addr())
+	if err := os.WriteFile(g.Config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, _, err := g.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	if err := s.eachPiece(t.Context(), query{}, func(p *piece) error {
+		got = append(got, fmt.Sprintf("%d/%s", *p.Partition, p.Key))
+		if p.Key == "0" {
+			remember(1, "late")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"0/0", "1/1", "1/late", "2/2"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 

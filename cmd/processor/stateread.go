@@ -25,8 +25,10 @@ import (
 	"github.com/tailrace/tailrace/sinks/postgres"
 )
 
-// eachPiece gives what is remembered and asked for to f: rows, entities, then what the
-// sink has, each by table and key.
+// eachPiece gives what is remembered and asked for to f: by partition rows and entities,
+// each by table and key, then what the sink has. In the log, a partition is read when f
+// has seen the ones before it, so that one at a time is in memory, as in the processor
+// that owns it.
 func (s *settings) eachPiece(ctx context.Context, q query, f func(*piece) error) error {
 	r := &remembered{settings: s, query: q, f: f, byNumber: map[int32]*state.Replica{}, readers: map[int]*schema.Reader{}}
 	switch {
@@ -73,10 +75,21 @@ func (r *remembered) inLog(ctx context.Context) error {
 		return err
 	}
 	defer changelog.Close()
-	if err := changelog.All(ctx, func(m kafka.Message) error { return r.take(m.Partition, m.Key, m.Value) }); err != nil {
+	partitions, err := changelog.Partitions(ctx)
+	if err != nil {
 		return err
 	}
-	return r.stores(ctx, nil)
+	for number := range partitions {
+		store := state.NewReplica()
+		if err := changelog.Committed(ctx, number, store.Take); err != nil {
+			return err
+		}
+		r.marks = r.marks[:0]
+		if err := r.store(ctx, number, store); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *remembered) inPostgres(ctx context.Context) error {

@@ -178,6 +178,14 @@ func TestTableIsAligned(t *testing.T) {
 	if b.String() != want {
 		t.Errorf("got\n%q\nwant\n%q", b.String(), want)
 	}
+	b.Reset()
+	table.Row("x", "later", "aligned")
+	if err := table.Write(o); err != nil {
+		t.Fatal(err)
+	}
+	if want := "x      later             aligned\n"; b.String() != want {
+		t.Errorf("rows of a later write: got\n%q\nwant\n%q", b.String(), want)
+	}
 }
 
 func TestOutputIsOneObjectPerLine(t *testing.T) {

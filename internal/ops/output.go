@@ -77,7 +77,8 @@ func (o *Output) Paint(color, s string) string {
 
 // Table collects rows and writes them in aligned columns.
 type Table struct {
-	rows [][]string
+	rows   [][]string
+	widths []int // of the columns, so far
 }
 
 // NewTable begins with a row of headers; none, for a table without.
@@ -92,15 +93,15 @@ func NewTable(headers ...string) *Table {
 // Row adds a row.
 func (t *Table) Row(cells ...string) { t.rows = append(t.rows, cells) }
 
-// Write writes all rows to o. The last cell of a row is not padded.
+// Write writes all rows to o, and forgets them: rows that come later have columns at
+// least as wide. The last cell of a row is not padded.
 func (t *Table) Write(o *Output) error {
-	var widths []int
 	for _, row := range t.rows {
 		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
+			if i == len(t.widths) {
+				t.widths = append(t.widths, 0)
 			}
-			widths[i] = max(widths[i], width(cell))
+			t.widths[i] = max(t.widths[i], width(cell))
 		}
 	}
 	var b strings.Builder
@@ -108,11 +109,12 @@ func (t *Table) Write(o *Output) error {
 		for i, cell := range row {
 			b.WriteString(cell)
 			if i < len(row)-1 {
-				b.WriteString(strings.Repeat(" ", widths[i]-width(cell)+2))
+				b.WriteString(strings.Repeat(" ", t.widths[i]-width(cell)+2))
 			}
 		}
 		b.WriteByte('\n')
 	}
+	t.rows = t.rows[:0]
 	return o.Text("%s", b.String())
 }
 
