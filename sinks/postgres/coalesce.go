@@ -29,6 +29,7 @@ type operation struct {
 	layer   int
 	fresh   bool // its first change makes the row at the source
 	dropped bool // a later whole image has taken its place
+	written bool // in the transaction under way, by parts (patient.go)
 }
 
 type kind uint8

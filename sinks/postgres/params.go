@@ -93,6 +93,16 @@ func (q *query) bind(value []byte, oid uint32, format int16) *query {
 
 func (q *query) text(s string) *query { return q.bind([]byte(s), pgtype.TextOID, 0) }
 
+func (q *query) value(v cdc.Value) *query {
+	if v.State != cdc.Text {
+		return q.bind(nil, pgtype.TextOID, 0)
+	}
+	if v.Data == nil {
+		return q.text("") // nil is NULL
+	}
+	return q.bind(v.Data, pgtype.TextOID, 0)
+}
+
 func (q *query) bigint(n int64) *query {
 	return q.bind(binary.BigEndian.AppendUint64(nil, uint64(n)), pgtype.Int8OID, 1)
 }

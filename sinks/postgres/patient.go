@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 
 	"github.com/tailrace/tailrace/sinks"
@@ -60,8 +59,7 @@ func (t *transaction) patient(ctx context.Context) (result sinks.Result, err err
 		return result, sinks.ErrFenced
 	}
 	outcomes := t.folded.outcomes
-	written, err := t.parts(ctx, t.folded.ops, outcomes)
-	if err != nil {
+	if err := t.parts(ctx, t.folded.ops, outcomes); err != nil {
 		return result, err
 	}
 	if len(t.refusals) == 0 {
@@ -79,24 +77,18 @@ func (t *transaction) patient(ctx context.Context) (result sinks.Result, err err
 	t.batch, t.refusals = amended, nil
 	if less, ok := before.without(was.Changes, amended.Changes); ok {
 		t.folded = less
-		for _, op := range less.ops {
-			if !written[op] {
-				return result, refused // an operation of one change that was refused is not there
-			}
-			delete(written, op)
-		}
-		if len(written) > 0 {
-			return result, refused
+		if all := writtenOf(before.ops); len(all) != len(less.ops) || len(writtenOf(less.ops)) != len(all) {
+			return result, refused // something is written that is to be left out, or the reverse
 		}
 		result.Outcomes = t.folded.outcomes
 		return result, t.conclude(ctx, result)
 	}
 	t.folded = fold(amended.Changes, t.sink.template.target)
-	rest, known := t.remaining(written, was, outcomes)
+	rest, known := t.remaining(writtenOf(before.ops), was, outcomes)
 	if !known || len(t.folded.refusals) > 0 || len(t.folded.floors) > 0 {
 		return result, refused
 	}
-	if _, err := t.parts(ctx, rest, t.folded.outcomes); err != nil {
+	if err := t.parts(ctx, rest, t.folded.outcomes); err != nil {
 		return result, err
 	}
 	if len(t.refusals) > 0 {
@@ -109,9 +101,9 @@ func (t *transaction) patient(ctx context.Context) (result sinks.Result, err err
 // remaining are the operations of an amended batch that are not written yet; the outcomes
 // of the others are taken over. known is false when something is written that the batch
 // does not have any more.
-func (t *transaction) remaining(written map[*operation]bool, was *sinks.Batch, outcomes []sinks.Outcome) (rest []*operation, known bool) {
+func (t *transaction) remaining(written []*operation, was *sinks.Batch, outcomes []sinks.Outcome) (rest []*operation, known bool) {
 	before := make(map[*sinks.Change]*operation, len(written)) // by its first change
-	for op := range written {
+	for _, op := range written {
 		before[was.Changes[op.members[0]]] = op
 	}
 	for _, op := range t.folded.ops {
@@ -142,45 +134,67 @@ func (t *transaction) conclude(ctx context.Context, result sinks.Result) error {
 	return t.commit(ctx, result)
 }
 
-// parts writes operations part by part, and returns those that are written. What is
-// refused is in t.refusals.
-func (t *transaction) parts(ctx context.Context, ops []*operation, outcomes []sinks.Outcome) (map[*operation]bool, error) {
-	written := make(map[*operation]bool, len(ops))
-	size := max(leastPart, (len(ops)+mostParts-1)/mostParts)
-	if t.sink.foresees.Load() { // what was refused last was known before
-		size = max(leastPart, len(ops))
+// writtenOf are the operations that are written.
+func writtenOf(ops []*operation) []*operation {
+	out := make([]*operation, 0, len(ops))
+	for _, op := range ops {
+		if op.written {
+			out = append(out, op)
+		}
 	}
+	return out
+}
+
+// parts writes operations part by part; those that are written are marked. What is refused
+// is in t.refusals.
+func (t *transaction) parts(ctx context.Context, ops []*operation, outcomes []sinks.Outcome) error {
 	var all []*operation // that were unlikely
 	for _, g := range t.groups(ops, nil) {
-		likely, unlikely, err := t.screen(ctx, g, g.ops)
+		unlikely, err := t.part(ctx, g, outcomes)
 		if err != nil {
-			return nil, err
-		}
-		if err := t.divide(ctx, g, likely, size, outcomes, written); err != nil {
-			return nil, err
-		}
-		if err := t.divide(ctx, g, unlikely, 1, outcomes, written); err != nil {
-			return nil, err
+			return err
 		}
 		all = append(all, unlikely...)
 	}
-	if len(t.refusals) > 0 {
-		t.sink.foresees.Store(t.foreseen(all))
+	if len(t.refusals) == 0 {
+		return nil
 	}
+	t.sink.foresees.Store(t.foreseen(all))
 	refused := make(map[int]bool, len(t.refusals))
 	for _, r := range t.refusals {
 		refused[r.Index] = true
 	}
 	// Some are found by looking, not by an error: nothing of those is written either.
-	maps.DeleteFunc(written, func(op *operation, _ bool) bool {
-		return slices.ContainsFunc(op.members, func(m int) bool { return refused[m] })
-	})
-	return written, nil
+	for _, op := range ops {
+		op.written = op.written && !slices.ContainsFunc(op.members, func(m int) bool { return refused[m] })
+	}
+	return nil
+}
+
+// part writes the operations of a group: first those that are likely to be taken.
+func (t *transaction) part(ctx context.Context, g *group, outcomes []sinks.Outcome) (unlikely []*operation, err error) {
+	if t.refusal != nil { // of the batch in one piece
+		if err := t.learn(ctx, g); err != nil {
+			return nil, err
+		}
+	}
+	likely, unlikely, err := t.screen(ctx, g, g.ops)
+	if err != nil {
+		return nil, err
+	}
+	size := max(leastPart, (len(g.ops)+mostParts-1)/mostParts)
+	if t.sink.foresees.Load() || t.refusal != nil && len(unlikely) > 0 { // what was refused last was known before, or is known now
+		size = max(leastPart, len(likely))
+	}
+	if err := t.divide(ctx, g, likely, size, outcomes); err != nil {
+		return nil, err
+	}
+	return unlikely, t.tryUnlikely(ctx, g, unlikely, outcomes)
 }
 
 // divide writes the operations of a group in parts of a size, and those of a part that is
 // refused in eighths of it.
-func (t *transaction) divide(ctx context.Context, g *group, ops []*operation, size int, outcomes []sinks.Outcome, written map[*operation]bool) error {
+func (t *transaction) divide(ctx context.Context, g *group, ops []*operation, size int, outcomes []sinks.Outcome) error {
 	for len(ops) > 0 {
 		var parts []*group
 		for part := range slices.Chunk(ops, size) {
@@ -194,7 +208,7 @@ func (t *transaction) divide(ctx context.Context, g *group, ops []*operation, si
 		}
 		for i, a := range answers {
 			for _, op := range parts[i].ops {
-				written[op] = true
+				op.written = true
 			}
 			if err := t.account(ctx, parts[i], a, outcomes); err != nil {
 				return err
@@ -221,7 +235,7 @@ func (t *transaction) divide(ctx context.Context, g *group, ops []*operation, si
 			bad = append(slices.Concat(bad[:i], bad[i+1:]), bad[i])
 			size = len(bad) - 1
 		}
-		if err := t.divide(ctx, g, bad, size, outcomes, written); err != nil {
+		if err := t.divide(ctx, g, bad, size, outcomes); err != nil {
 			return err
 		}
 	}
@@ -256,7 +270,11 @@ func (t *transaction) blame(ctx context.Context, op *operation, record *sinks.Re
 		t.refusals = append(t.refusals, sinks.Refusal{Index: op.members[0], Err: record})
 		return nil
 	}
-	if _, err := t.send(ctx, []*query{newQuery("RELEASE SAVEPOINT part"), newQuery("SAVEPOINT whole")}); err != nil {
+	var queries []*query
+	if t.saved {
+		queries = append(queries, newQuery("RELEASE SAVEPOINT part"))
+	}
+	if _, err := t.send(ctx, append(queries, newQuery("SAVEPOINT whole"))); err != nil {
 		return err
 	}
 	t.saved = false

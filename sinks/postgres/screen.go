@@ -56,7 +56,7 @@ func (s *screens) forget(target string) {
 }
 
 // learn asks for the constraint that has just refused a row. The transaction stands behind
-// a savepoint that was rolled back to.
+// a savepoint that was rolled back to, or has written nothing yet.
 func (t *transaction) learn(ctx context.Context, g *group) error {
 	r := t.refusal
 	if r.Code != "23514" || r.ConstraintName == "" || t.sink.screens.knows(g.table.name, r.ConstraintName) {
@@ -73,20 +73,28 @@ func (t *transaction) learn(ctx context.Context, g *group) error {
 // screen parts the operations of a group into those that are likely to be taken and those
 // that are likely to be refused. It is a guess: all of them are tried.
 func (t *transaction) screen(ctx context.Context, g *group, ops []*operation) (likely, unlikely []*operation, err error) {
-	bad := map[*operation]bool{}
-	for _, op := range ops {
-		if g.tooLong(op) {
-			bad[op] = true
+	if t.sink.doubts {
+		return nil, ops, nil
+	}
+	var bad map[int]bool
+	if lengths := g.lengths(); len(lengths) > 0 {
+		for i, op := range ops {
+			if lengths.exceeded(op) {
+				bad = with(bad, i)
+			}
 		}
 	}
-	if err := t.check(ctx, g, ops, bad); err != nil {
-		return nil, nil, err
+	if bad == nil {
+		if bad, err = t.check(ctx, g, ops); err != nil {
+			return nil, nil, err
+		}
 	}
 	if len(bad) == 0 {
 		return ops, nil, nil
 	}
-	for _, op := range ops {
-		if bad[op] {
+	likely = make([]*operation, 0, len(ops))
+	for i, op := range ops {
+		if bad[i] {
 			unlikely = append(unlikely, op)
 		} else {
 			likely = append(likely, op)
@@ -95,12 +103,20 @@ func (t *transaction) screen(ctx context.Context, g *group, ops []*operation) (l
 	return likely, unlikely, nil
 }
 
-// check adds the operations that break a constraint that is known. A value that its column
+func with(set map[int]bool, i int) map[int]bool {
+	if set == nil {
+		set = map[int]bool{}
+	}
+	set[i] = true
+	return set
+}
+
+// check finds the operations that break a constraint that is known. A value that its column
 // cannot take makes the statement fail, and then it tells nothing.
-func (t *transaction) check(ctx context.Context, g *group, ops []*operation, bad map[*operation]bool) error {
+func (t *transaction) check(ctx context.Context, g *group, ops []*operation) (bad map[int]bool, err error) {
 	checks := t.sink.screens.of(g.table.name)
-	if len(checks) == 0 || g.kind == remove || len(bad) > 0 {
-		return nil
+	if len(checks) == 0 || g.kind == remove {
+		return nil, nil
 	}
 	b := &builder{group: &group{kind: g.kind, table: g.table, columns: g.columns, ops: ops}, scope: t.scope}
 	var types, names, values []string
@@ -133,17 +149,17 @@ func (t *transaction) check(ctx context.Context, g *group, ops []*operation, bad
 	if err != nil && !t.conn.IsClosed() && ctx.Err() == nil {
 		t.sink.screens.forget(g.table.name)
 		_, err = t.send(ctx, []*query{newQuery("ROLLBACK TO SAVEPOINT part")})
-		return err
+		return nil, err
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, row := range answers[len(answers)-1].rows {
 		if n, err := strconv.Atoi(string(row[0])); err == nil && n >= 1 && n <= len(ops) {
-			bad[ops[n-1]] = true
+			bad = with(bad, n-1)
 		}
 	}
-	return nil
+	return bad, nil
 }
 
 // foreseen tells whether all that was refused was unlikely to be taken.

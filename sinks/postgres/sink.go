@@ -36,6 +36,8 @@ type Sink struct {
 	// atCommit, when set by a test, runs when a batch is written and its COMMIT
 	// is about to be sent.
 	atCommit func(*pgx.Conn)
+	// doubts, when set by a test, makes all rows of a batch in parts unlikely ones.
+	doubts bool
 }
 
 var (

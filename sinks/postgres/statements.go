@@ -18,6 +18,7 @@ type group struct {
 	columns []int // indexes into the shape's columns that the statement takes part in, key columns included
 	ops     []*operation
 	plain   bool // its rows are taken for new (hope.go)
+	alone   bool // it has one operation, and the statement is the same for each (probe.go)
 }
 
 // scope is what all statements of a batch have in common.
@@ -62,8 +63,8 @@ type builder struct {
 	scope
 }
 
-// parameters after the columns: keys, positions, generation, pipeline, target,
-// expiry.
+// parameters after the columns: keys, positions, generation, pipeline, target, the
+// partition's number, expiry.
 func (b *builder) param(n int) string { return "$" + strconv.Itoa(len(b.columns)+n) }
 
 func (b *builder) keys() string       { return b.param(1) }
@@ -71,10 +72,18 @@ func (b *builder) positions() string  { return b.param(2) }
 func (b *builder) gen() string        { return b.param(3) }
 func (b *builder) pipe() string       { return b.param(4) }
 func (b *builder) targetName() string { return b.param(5) }
-func (b *builder) expiry() string     { return b.param(6) }
+func (b *builder) number() string     { return b.param(6) }
+func (b *builder) expiry() string     { return b.param(7) }
 
 func (b *builder) query(sql string, expiry bool) *query {
 	q := newQuery(sql)
+	if b.alone {
+		op := b.ops[0]
+		for _, c := range b.columns {
+			q.value(op.row[c])
+		}
+		return b.common(q.text(rowKey(op)).text(op.posTxt), expiry)
+	}
 	arrays := make([]textArray, len(b.columns)+2)
 	sizes := make([]int, len(arrays))
 	for _, op := range b.ops {
@@ -97,7 +106,12 @@ func (b *builder) query(sql string, expiry bool) *query {
 	for i := range arrays {
 		q.texts(&arrays[i])
 	}
-	q.bigint(b.generation).text(b.pipeline).text(b.table.name)
+	return b.common(q, expiry)
+}
+
+// common adds the parameters that all rows have in common.
+func (b *builder) common(q *query, expiry bool) *query {
+	q.bigint(b.generation).text(b.pipeline).text(b.table.name).bigint(int64(b.partition))
 	if expiry {
 		q.text(b.expires)
 	}
@@ -113,7 +127,16 @@ func rowKey(op *operation) string {
 }
 
 // rows is the input, as i.
-func (b *builder) rows() string { return b.unnested("", "") }
+func (b *builder) rows() string {
+	if !b.alone {
+		return b.unnested("", "")
+	}
+	var values strings.Builder
+	for n := range b.columns {
+		values.WriteString("$" + strconv.Itoa(n+1) + "::text AS c" + strconv.Itoa(n) + ", ")
+	}
+	return "(SELECT " + values.String() + b.keys() + "::text AS key, " + b.positions() + "::text AS pos) AS i"
+}
 
 // numbered is rows with the number of each in n, from 1.
 func (b *builder) numbered() string { return b.unnested(" WITH ORDINALITY", ", n") }
@@ -221,7 +244,7 @@ func (b *builder) overExpired() string {
 
 // expired is the floor of the tombstones that were removed: no row, or a few.
 func (b *builder) expired() string {
-	return "SELECT generation, pos FROM " + b.state + ".expired WHERE pipeline = " + b.pipe() + "::text AND target = " + b.targetName() + "::text AND partition IN (-1, " + strconv.Itoa(int(b.partition)) + ")"
+	return "SELECT generation, pos FROM " + b.state + ".expired WHERE pipeline = " + b.pipe() + "::text AND target = " + b.targetName() + "::text AND partition IN (-1, " + b.number() + "::bigint)"
 }
 
 // older holds for rows of alias whose version is below the input's. A row that
@@ -312,7 +335,7 @@ func (b *builder) patchBeside() *query {
 // bury writes the tombstone of each input row that meets cond.
 func (b *builder) bury(cond string) string {
 	return "INSERT INTO " + b.state + ".tombstones AS d (pipeline, target, key, generation, pos, expires, partition) SELECT " + b.pipe() + "::text, " + b.targetName() + "::text, i.key, " + b.gen() +
-		"::bigint, i.pos, " + b.expiry() + "::timestamptz, " + strconv.Itoa(int(b.partition)) + " FROM i WHERE " + cond +
+		"::bigint, i.pos, " + b.expiry() + "::timestamptz, " + b.number() + "::bigint FROM i WHERE " + cond +
 		" ON CONFLICT (pipeline, target, key) DO UPDATE SET generation = EXCLUDED.generation, pos = EXCLUDED.pos, expires = EXCLUDED.expires, partition = EXCLUDED.partition" +
 		" WHERE (d.generation, d.pos) < (EXCLUDED.generation, EXCLUDED.pos) RETURNING d.pos"
 }

@@ -18,7 +18,7 @@ import (
 // text depends on the server's language and version.
 func suspect(pg *pgconn.PgError, g *group, ops []*operation) int {
 	if pg.Code == "22001" || pg.Code == "22003" { // these say no more than the length
-		if i := slices.IndexFunc(ops, g.tooLong); i >= 0 {
+		if i := slices.IndexFunc(ops, g.lengths().exceeded); i >= 0 {
 			return i
 		}
 	}
@@ -44,25 +44,45 @@ func suspect(pg *pgconn.PgError, g *group, ops []*operation) int {
 	return best
 }
 
-// tooLong tells whether an operation has a value that its column, of a type with a length,
-// cannot take.
-func (g *group) tooLong(op *operation) bool {
-	return slices.ContainsFunc(g.columns, func(c int) bool {
-		v := op.row[c]
+// length is what a column of a type with a length takes.
+type length struct {
+	column int // of the shape
+	digits bool
+	most   int // characters, or digits before the point
+}
+
+type lengths []length
+
+// lengths are those of the columns that a statement of the group writes.
+func (g *group) lengths() (out lengths) {
+	for _, c := range g.columns {
+		var p, s int
+		switch declared := g.table.columns[g.ops[0].shape.Columns[c].Name].declared; {
+		case strings.HasPrefix(declared, "numeric("):
+			if _, err := fmt.Sscanf(declared, "numeric(%d,%d)", &p, &s); err == nil {
+				out = append(out, length{c, true, p - s})
+			}
+		case strings.HasPrefix(declared, "character"):
+			if _, err := fmt.Sscanf(declared[strings.IndexByte(declared+"(", '('):], "(%d)", &p); err == nil {
+				out = append(out, length{c, false, p})
+			}
+		}
+	}
+	return out
+}
+
+// exceeded tells whether an operation has a value that its column cannot take.
+func (ls lengths) exceeded(op *operation) bool {
+	return slices.ContainsFunc(ls, func(l length) bool {
+		v := op.row[l.column]
 		if v.State != cdc.Text {
 			return false
 		}
-		var p, s int
-		switch cast := g.table.columns[op.shape.Columns[c].Name].declared; {
-		case strings.HasPrefix(cast, "numeric("):
-			_, err := fmt.Sscanf(cast, "numeric(%d,%d)", &p, &s)
+		if l.digits {
 			whole, _, _ := strings.Cut(strings.TrimLeft(string(v.Data), "-+0"), ".")
-			return err == nil && len(whole) > p-s
-		case strings.HasPrefix(cast, "character"):
-			_, err := fmt.Sscanf(cast[strings.IndexByte(cast+"(", '('):], "(%d)", &p)
-			return err == nil && utf8.RuneCount(v.Data) > p
+			return len(whole) > l.most
 		}
-		return false
+		return utf8.RuneCount(v.Data) > l.most
 	})
 }
 
