@@ -2,6 +2,8 @@ package processors
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,17 +60,43 @@ func (f *faults) judge(topic string, rows parked, items []item) judged {
 		return judged{}
 	}
 	now := time.Now()
-	tried := map[[32]byte]trial{}
-	order := make([][32]byte, 0, min(len(items), 2*f.config.Rows))
-	worst := false
+	// The last rows, and those that fail, are enough where few fail: of the others no more
+	// than their number would count, and that of many.
+	order, tried, all := try(rows, items, 2*f.config.Rows, now)
+	failed := map[sinks.Class]int{}
+	for _, v := range tried {
+		if v.class != "" {
+			failed[v.class]++
+		}
+	}
+	if !all && slices.ContainsFunc(slices.Collect(maps.Values(failed)), func(n int) bool { return n >= f.config.Rows }) {
+		order, tried, all = try(rows, items, len(items), now)
+	}
+	j := judged{rows: make([]trial, 0, len(order))}
+	for i := len(order) - 1; i >= 0; i-- {
+		j.rows = append(j.rows, tried[order[i]])
+	}
+	if all && len(failed) > 0 {
+		j.err = f.systemic(topic, items, tried, now)
+	}
+	return j
+}
+
+// try gives the trials of the last rows of a batch, so many at least, and of all that fail,
+// in the order of their last records from the end; all says that these are all of its rows.
+func try(rows parked, items []item, least int, now time.Time) (order [][32]byte, tried map[[32]byte]trial, all bool) {
+	order, tried = make([][32]byte, 0, min(len(items), least)), make(map[[32]byte]trial, min(len(items), least))
+	all = true
 	for i := len(items) - 1; i >= 0; i-- {
 		it := &items[i]
-		worst = worst || it.fault != nil && it.verdict == passes
-	}
-	// Of a batch without a fault, its last rows are enough.
-	for i := len(items) - 1; i >= 0 && (worst || len(order) < 2*f.config.Rows); i-- {
-		it := &items[i]
-		if it.verdict != passes || it.filtered || diverted(rows, it) {
+		if it.verdict != passes {
+			continue
+		}
+		if it.fault == nil && len(order) >= least {
+			all = false
+			continue
+		}
+		if it.filtered || diverted(rows, it) {
 			continue
 		}
 		v := trial{row: identity(it), at: now}
@@ -82,14 +110,7 @@ func (f *faults) judge(topic string, rows parked, items []item) judged {
 		}
 		tried[v.row] = v
 	}
-	j := judged{rows: make([]trial, 0, len(order))}
-	for i := len(order) - 1; i >= 0; i-- {
-		j.rows = append(j.rows, tried[order[i]])
-	}
-	if worst {
-		j.err = f.systemic(topic, items, tried, now)
-	}
-	return j
+	return order, tried, all
 }
 
 // identity is the row of an item; without key, each record is a row of its own.

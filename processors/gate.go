@@ -48,6 +48,7 @@ func (o *owner) plan(items []item, next int64, tries attempts) *plan {
 		batch:   o.batch(next),
 		classes: map[sinks.Class]int{},
 	}
+	p.items, p.batch.Changes = make([]*item, 0, len(items)), make([]*sinks.Change, 0, len(items))
 	over := &overlay{base: o.parked}
 	for i := range items {
 		it := &items[i]

@@ -2,6 +2,8 @@ package processors
 
 import (
 	"errors"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,6 +99,48 @@ func TestSystemicNeedsManyRowsOfOneClass(t *testing.T) {
 		if got := errors.As(newFaults(DefaultConfig().Systemic).judge("t", nil, test.items).err, &s); got != test.want {
 			t.Errorf("%s: got %v, want %v", test.name, got, test.want)
 		}
+	}
+}
+
+// Of a batch with few faulty rows no more than the last rows are looked at: the verdict,
+// and what is remembered, are those of all of them.
+func TestJudgingTheLastRowsIsJudgingAll(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(3, 4))
+	config := SystemicConfig{Rows: 3, Share: 0.5, Window: time.Minute}
+	verdicts := map[bool]int{}
+	for range 2000 {
+		f, g := newFaults(config), newFaults(config)
+		for range 4 {
+			var items []item
+			keys, faulty := 1+rng.IntN(30), 1+rng.IntN(10)
+			for i := range rng.IntN(30) {
+				class := sinks.Class("")
+				if rng.IntN(faulty) == 0 {
+					class = []sinks.Class{sinks.ClassConstraint, sinks.ClassMapping, sinks.ClassMissingBase}[rng.IntN(3)]
+				}
+				items = append(items, testItem(int64(i), byte(rng.IntN(keys)), class, true))
+			}
+			now := time.Now()
+			order, tried, _ := try(nil, items, len(items), now)
+			var all judged
+			for _, row := range slices.Backward(order) {
+				all.rows = append(all.rows, tried[row])
+			}
+			want, got := g.systemic("t", items, tried, now), f.judge("t", nil, items)
+			if (got.err != nil) != (want != nil) || want != nil && got.err.Error() != want.Error() {
+				t.Fatalf("got %v, want %v", got.err, want)
+			}
+			verdicts[want != nil]++
+			f.note("t", got)
+			g.note("t", all)
+			if !slices.EqualFunc(f.recent["t"], g.recent["t"], func(a, b trial) bool { return a.row == b.row && a.class == b.class }) {
+				t.Fatalf("remembered %v, want %v", f.recent["t"], g.recent["t"])
+			}
+		}
+	}
+	if verdicts[true] < 100 || verdicts[false] < 100 {
+		t.Errorf("verdicts: %v", verdicts)
 	}
 }
 
