@@ -189,8 +189,12 @@ func (o *owner) committed(p *plan, result sinks.Result) {
 	o.expect, o.parked, o.stretch = p.batch.Next, p.next, o.stretch.after(p.batch)
 	o.line.applied()
 	o.passed(p.batch.Next)
-	if len(p.batch.DeadLetters) > 0 {
+	if n := len(p.batch.DeadLetters); n > 0 {
 		o.backlog = true
+		o.letters += n
+		if o.lettersSince.IsZero() {
+			o.lettersSince = time.Now()
+		}
 	}
 	o.metrics.committed(p, result)
 	o.mu.Lock()

@@ -12,6 +12,22 @@ import (
 // lettersAtOnce is how many dead letters are in memory at once.
 const lettersAtOnce = 100
 
+// lettersAfter is how long dead letters stay in the outbox while there are batches to write.
+const lettersAfter = 200 * time.Millisecond
+
+// due tells whether dead letters are taken to their topic now. While messages wait, those
+// of several batches go together: to read, deliver and remove them takes as long as to
+// write a third of a batch. What can go wrong by it:
+//
+//	the owner ends, or is killed               they are in the outbox: the next owner finds them there
+//	the group's offset gets ahead of them      it stays before the first of them (settles)
+//	there are more and more of them            no more than lettersAtOnce wait
+//	the batches behind them do not succeed,    they are taken to their topic first
+//	or wait for the rate or for messages
+func (o *owner) due() bool {
+	return o.backlog && (o.letters >= lettersAtOnce || time.Since(o.lettersSince) >= lettersAfter || !o.queue.waiting())
+}
+
 // drain takes the partition's dead letters from the sink's outbox to their
 // topic, in order, and removes them once they are acknowledged. The owner does
 // nothing else meanwhile, so the outbox stays small; a topic that cannot be
@@ -27,7 +43,7 @@ func (o *owner) drain(ctx context.Context) error {
 		}
 		if len(letters) == 0 {
 			o.backlog = false
-			return nil
+			break
 		}
 		if err := o.deliver(ctx, letters); err != nil {
 			return err
@@ -35,7 +51,9 @@ func (o *owner) drain(ctx context.Context) error {
 		if err := o.config.Outbox.Delivered(ctx, o.claim, letters); err != nil {
 			return err
 		}
+		o.backlog = len(letters) == lettersAtOnce // nobody else adds any
 	}
+	o.letters, o.lettersSince = 0, time.Time{}
 	return nil
 }
 

@@ -46,7 +46,10 @@ type owner struct {
 	parked     parked         // rows whose changes are diverted
 	redone     *state.Overlay // what dead letters that are applied again write; nil: nothing
 	backlog    bool           // the outbox has dead letters
-	untold     untold         // dead letters that the log does not show yet
+	letters    int            // so many of its own at least
+	// lettersSince is since when; zero: none of its own.
+	lettersSince time.Time
+	untold       untold // dead letters that the log does not show yet
 
 	// The following belong to a session's worker (inlog.go).
 	task     *task
@@ -121,7 +124,10 @@ func (o *owner) end(err error) {
 }
 
 func (o *owner) work(ctx context.Context) error {
-	if err := o.persist(ctx, func(ctx context.Context, _ attempts) error { return o.drain(ctx) }); err != nil {
+	drain := func() error {
+		return o.persist(ctx, func(ctx context.Context, _ attempts) error { return o.drain(ctx) })
+	}
+	if err := drain(); err != nil {
 		return err
 	}
 	timer := time.NewTimer(settleAfter)
@@ -147,9 +153,12 @@ func (o *owner) work(ctx context.Context) error {
 		}
 		messages, ok := o.queue.take(ctx, idle, o.limiter.rows(o.config.BatchRows), o.config.BatchBytes)
 		if !ok {
-			return nil
+			return drain()
 		}
 		if wait := o.limiter.reserve(len(messages)); wait > 0 {
+			if err := drain(); err != nil {
+				return err
+			}
 			if err := o.pauseFor(ctx, wait); err != nil {
 				return err
 			}
@@ -166,7 +175,7 @@ func (o *owner) work(ctx context.Context) error {
 }
 
 // turn carries out one batch, or settles when there is none, and then delivers
-// its dead letters. It is tried again as a whole: what is durable already has
+// the dead letters that are due. It is tried again as a whole: what is durable already has
 // left messages, by offset.
 func (o *owner) turn(ctx context.Context, messages []kafka.Message, tries attempts) error {
 	select {
@@ -174,6 +183,11 @@ func (o *owner) turn(ctx context.Context, messages []kafka.Message, tries attemp
 		defer func() { <-o.slots }()
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+	if tries.count > 1 {
+		if err := o.drain(ctx); err != nil {
+			return err
+		}
 	}
 	var stop error
 	beyond := len(messages) > 0 && o.stretch.over(messages[len(messages)-1].Offset)
@@ -194,10 +208,15 @@ func (o *owner) turn(ctx context.Context, messages []kafka.Message, tries attemp
 		}
 		o.metrics.seconds.Observe(time.Since(started).Seconds())
 	}
-	if err := o.drain(ctx); err != nil {
-		return err
+	over := stop != nil || len(messages) == 0 || o.stretch.over(o.position()) || beyond
+	if over || o.due() {
+		if err := o.drain(ctx); err != nil {
+			return err
+		}
 	}
-	o.settles()
+	if !o.backlog {
+		o.settles()
+	}
 	switch {
 	case stop != nil:
 		return stop

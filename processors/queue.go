@@ -141,6 +141,13 @@ func (q *queue) peek(rows, bytes int) []kafka.Message {
 	return slices.Clone(q.ready[:n])
 }
 
+// waiting tells whether take would give messages now.
+func (q *queue) waiting() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.ready) > 0
+}
+
 // done gives back the room of messages that are committed, and returns how many
 // bytes the partition still holds.
 func (q *queue) done(messages []kafka.Message) int {
