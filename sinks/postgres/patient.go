@@ -26,7 +26,8 @@ import (
 //	the connection ends, another owner has claimed                as in any other transaction
 //
 // What the rows have broken before, a length or a check constraint, is looked for first
-// (screen.go), so that the others can go in one statement.
+// (screen.go), so that the others can go in one statement; those that break it are tried
+// one by one (probe.go).
 //
 // wary says for how many batches this way is the first that is tried: where one row is
 // faulty, others soon are.
