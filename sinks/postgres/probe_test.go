@@ -76,7 +76,34 @@ const probeTable = `CREATE TABLE items (id integer PRIMARY KEY, amount integer C
 // that is as it was stays so.
 func TestWhatIsLikelyToBeRefusedIsTriedAndNoMore(t *testing.T) {
 	t.Parallel()
-	f := newFixture(t, SchemaNone, probeTable)
+	t.Run("prepared", func(t *testing.T) {
+		t.Parallel()
+		triedAndNoMore(t, newFixture(t, SchemaNone, probeTable))
+	})
+	t.Run("not prepared", func(t *testing.T) {
+		t.Parallel()
+		f := newFixture(t, SchemaNone, probeTable)
+		sep := "?"
+		if strings.Contains(f.url, sep) {
+			sep = "&"
+		}
+		f.sink = open(t, f.url+sep+"default_query_exec_mode=exec", SchemaNone)
+		t.Cleanup(f.sink.Close)
+		triedAndNoMore(t, f)
+		conn, err := f.sink.pool.acquire(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.sink.pool.release(conn)
+		var n int
+		if err := conn.QueryRow(t.Context(), "SELECT count(*) FROM pg_prepared_statements").Scan(&n); err != nil || n != 0 {
+			t.Errorf("%d statements are prepared, error %v", n, err)
+		}
+	})
+}
+
+func triedAndNoMore(t *testing.T, f *fixture) {
+	t.Helper()
 	n := 0
 	row := func(op cdc.Op, values ...string) *sinks.Change {
 		n++
