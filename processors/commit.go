@@ -26,6 +26,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tailrace/tailrace/kafka"
@@ -192,6 +193,9 @@ func (o *owner) committed(p *plan, result sinks.Result) {
 	if n := len(p.batch.DeadLetters); n > 0 {
 		o.backlog = true
 		o.letters += n
+		if slices.ContainsFunc(p.batch.DeadLetters, isResult) { // the gate goes by it from the next batch on
+			o.letters = lettersAtOnce
+		}
 		if o.lettersSince.IsZero() {
 			o.lettersSince = time.Now()
 		}

@@ -22,6 +22,8 @@ const lettersAfter = 200 * time.Millisecond
 //	the owner ends, or is killed               they are in the outbox: the next owner finds them there
 //	the group's offset gets ahead of them      it stays before the first of them (settles)
 //	there are more and more of them            no more than lettersAtOnce wait
+//	a result is among them, of which the       they go at once
+//	next batch must know
 //	the batches behind them do not succeed,    they are taken to their topic first
 //	or wait for the rate or for messages
 func (o *owner) due() bool {
@@ -92,6 +94,10 @@ func (o *owner) deliver(ctx context.Context, letters []sinks.DeadLetter) error {
 
 // headerResult marks the result of a command in the outbox.
 const headerResult = "tailrace.result"
+
+func isResult(d sinks.DeadLetter) bool {
+	return len(d.Headers) == 1 && d.Headers[0].Name == headerResult
+}
 
 // answer is a result on its way through the outbox.
 func (o *owner) answer(r *Result) sinks.DeadLetter {
