@@ -34,10 +34,11 @@ func benchWorld(b *testing.B) *world {
 }
 
 // fillTopic writes n rows of their own, many at once.
-func (w *world) fillTopic(n int) { w.fillTopicWith(n, 0) }
+func (w *world) fillTopic(n int) { w.fillTopicWith(n, 0, cdc.OpUpdate) }
 
-// fillTopicWith is fillTopic with a row in so many whose amount is large; 0: none.
-func (w *world) fillTopicWith(n, large int) {
+// fillTopicWith is fillTopic with a row in so many whose amount is large (0: none), of
+// changes of one kind.
+func (w *world) fillTopicWith(n, large int, op cdc.Op) {
 	w.t.Helper()
 	p := w.plan(table)
 	for i := range n {
@@ -50,7 +51,7 @@ func (w *world) fillTopicWith(n, large int) {
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		value, err := p.AppendValue(nil, &cdc.Envelope{Op: cdc.OpUpdate, After: row, Tx: &cdc.Transaction{XID: 7, CommitLSN: cdc.LSN(i + 1), CommitTime: 1}, LSN: cdc.LSN(i + 1), Now: 1})
+		value, err := p.AppendValue(nil, &cdc.Envelope{Op: op, After: row, Tx: &cdc.Transaction{XID: 7, CommitLSN: cdc.LSN(i + 1), CommitTime: 1}, LSN: cdc.LSN(i + 1), Now: 1})
 		if err != nil {
 			w.t.Fatal(err)
 		}

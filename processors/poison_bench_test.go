@@ -9,21 +9,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tailrace/tailrace/cdc"
 	"github.com/tailrace/tailrace/internal/embedded/pgtest"
 )
 
-// BenchmarkPoison is a backlog into PostgreSQL, once as it is and once with a row in a
+// BenchmarkPoison is a backlog of new rows, or of updates, into PostgreSQL, once as it is and once with a row in a
 // thousand that the server refuses (each 1,001st, so that all partitions have some), in
 // turns on one machine: share is the rate of the second by that of the first. cpu-share is
 // the same of the processor time of this process and of the server, which counts where
 // others use the machine too. Figures come from TAILRACE_BENCH_ROWS=400000.
 func BenchmarkPoison(b *testing.B) {
+	b.Run("creates", func(b *testing.B) { poison(b, cdc.OpCreate) })
+	b.Run("updates", func(b *testing.B) { poison(b, cdc.OpUpdate) })
+}
+
+func poison(b *testing.B, op cdc.Op) {
 	rows := benchRows(b, 20_000)
 	var clean, poisoned, cleanCPU, poisonedCPU time.Duration
 	for b.Loop() {
-		took, cpu := drain(b, rows, 0)
+		took, cpu := drain(b, rows, 0, op)
 		clean, cleanCPU = clean+took, cleanCPU+cpu
-		took, cpu = drain(b, rows, 1001)
+		took, cpu = drain(b, rows, 1001, op)
 		poisoned, poisonedCPU = poisoned+took, poisonedCPU+cpu
 	}
 	b.ReportMetric(float64(rows*b.N)/clean.Seconds(), "rows/s-clean")
@@ -33,12 +39,12 @@ func BenchmarkPoison(b *testing.B) {
 }
 
 // drain is how long a backlog takes from the first batch on, and the processor time of it.
-func drain(b *testing.B, rows, poison int) (took, cpu time.Duration) {
+func drain(b *testing.B, rows, poison int, op cdc.Op) (took, cpu time.Duration) {
 	b.Helper()
 	w := benchWorld(b)
 	w.database = pgtest.NewDatabase(b)
 	w.exec("CREATE TABLE public.items (id integer PRIMARY KEY, name text, note text, amount bigint CHECK (amount < 1000000000), _tailrace_gen bigint, _tailrace_pos text COLLATE \"C\")")
-	w.fillTopicWith(rows, poison)
+	w.fillTopicWith(rows, poison, op)
 	unlock := w.lock()
 	p := w.start(func(s *setup) { s.consumer.FetchBytes = 8 << 20; s.consumer.SessionTimeout = 30 * time.Second })
 	until(b, "batches to wait", func() bool { return p.gauge("tailrace_processor_in_flight_bytes") > 0 })

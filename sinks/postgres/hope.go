@@ -21,6 +21,9 @@ import (
 //	the row stands at or below a floor, a tombstone  it is in the statement's condition, and the number of
 //	or what has expired                              rows tells that one was left out: as before
 //	a trigger of the target leaves a row out         as before
+//	another row of the batch is refused              the batch is written in parts (patient.go): there the
+//	                                                 INSERT stands behind a savepoint, has what is likely to
+//	                                                 be taken, and goes the same ways
 //
 // An INSERT that has gone through proves that the row was not there, so there was no
 // position to compare with.

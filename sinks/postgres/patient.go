@@ -59,8 +59,8 @@ func (t *transaction) patient(ctx context.Context) (result sinks.Result, err err
 	if answers[1].affected != 1 {
 		return result, sinks.ErrFenced
 	}
-	outcomes := t.folded.outcomes
-	if err := t.parts(ctx, t.folded.ops, outcomes); err != nil {
+	outcomes, plain := t.folded.outcomes, t.hopeful()
+	if err := t.parts(ctx, t.folded.ops, plain, outcomes); err != nil {
 		return result, err
 	}
 	if len(t.refusals) == 0 {
@@ -89,7 +89,7 @@ func (t *transaction) patient(ctx context.Context) (result sinks.Result, err err
 	if !known || len(t.folded.refusals) > 0 || len(t.folded.floors) > 0 {
 		return result, refused
 	}
-	if err := t.parts(ctx, rest, t.folded.outcomes); err != nil {
+	if err := t.parts(ctx, rest, plain, t.folded.outcomes); err != nil {
 		return result, err
 	}
 	if len(t.refusals) > 0 {
@@ -146,11 +146,11 @@ func writtenOf(ops []*operation) []*operation {
 	return out
 }
 
-// parts writes operations part by part; those that are written are marked. What is refused
-// is in t.refusals.
-func (t *transaction) parts(ctx context.Context, ops []*operation, outcomes []sinks.Outcome) error {
+// parts writes operations part by part; those that are written are marked. plain says which
+// rows are taken for new. What is refused is in t.refusals.
+func (t *transaction) parts(ctx context.Context, ops []*operation, plain func(*operation) bool, outcomes []sinks.Outcome) error {
 	var all []*operation // that were unlikely
-	for _, g := range t.groups(ops, nil) {
+	for _, g := range t.groups(ops, plain) {
 		unlikely, err := t.part(ctx, g, outcomes)
 		if err != nil {
 			return err
@@ -183,6 +183,15 @@ func (t *transaction) part(ctx context.Context, g *group, outcomes []sinks.Outco
 	if err != nil {
 		return nil, err
 	}
+	if g.plain && len(likely) > 0 {
+		written, err := t.plainly(ctx, g, likely)
+		if err != nil {
+			return nil, err
+		}
+		if written {
+			likely = nil
+		}
+	}
 	size := max(leastPart, (len(g.ops)+mostParts-1)/mostParts)
 	if t.sink.foresees.Load() || t.refusal != nil && len(unlikely) > 0 { // what was refused last was known before, or is known now
 		size = max(leastPart, len(likely))
@@ -191,6 +200,29 @@ func (t *transaction) part(ctx context.Context, g *group, outcomes []sinks.Outco
 		return nil, err
 	}
 	return unlikely, t.tryUnlikely(ctx, g, unlikely, outcomes)
+}
+
+// plainly writes operations of rows that are taken for new, in one statement (hope.go).
+// Where it is refused, or some of the rows are not new, nothing of it is written.
+func (t *transaction) plainly(ctx context.Context, g *group, ops []*operation) (written bool, err error) {
+	all := []*group{{kind: g.kind, table: g.table, columns: g.columns, ops: ops, plain: true}}
+	answers, record, err := t.together(ctx, all)
+	if err != nil {
+		return false, err
+	}
+	var refused error
+	if record != nil {
+		refused = record
+	}
+	if t.vain(all, answers, refused) || record != nil {
+		t.undo = true
+		return false, nil
+	}
+	t.sink.hopes.kept(g.table.name)
+	for _, op := range ops {
+		op.written = true
+	}
+	return true, nil
 }
 
 // divide writes the operations of a group in parts of a size, and those of a part that is
