@@ -247,6 +247,36 @@ func TestMissingBaseClosesItsDeadLetterByItself(t *testing.T) {
 	w.wantRows(map[int]row{1: {"whole", "x", "2"}})
 }
 
+// A whole row that is older than what waits for one is what that is applied on top of, and
+// does not take its place.
+func TestMissingBaseWaitsForAllThatIsNewerThanTheRow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1)
+	w.publish(w.putName(5, 1, "five", 5))
+	p := w.start(oneByOne)
+	w.reach(0, 1)
+	w.publish(w.putName(7, 1, "seven", 7), w.put(3, 1, "three", "x", 3))
+	w.reach(0, 3)
+	w.wantRows(map[int]row{1: {"three", "x", "3"}})
+	dead := w.dead(2)
+	first := letterOf(t, dead[0])
+	if n := w.value("SELECT count || ' ' || last_pos FROM tailrace.parked"); n != "2 "+at(7).String() {
+		t.Errorf("marker: got %s", n)
+	}
+	p.stop()
+	w.start(oneByOne) // the next owner knows it from the sink
+	w.publish(w.put(6, 1, "six", "y", 6))
+	w.reach(0, 4)
+	w.wantRows(map[int]row{1: {"six", "y", "6"}})
+	c := w.console()
+	c.send(processors.DoReplay, first, first, nil)
+	c.want(letterOf(t, dead[1]).ID, processors.VerdictApplied, "")
+	w.wantRows(map[int]row{1: {"seven", "y", "7"}})
+	if got := w.value("SELECT count(*)::text FROM tailrace.parked"); got != "0" {
+		t.Errorf("markers: got %s, want 0", got)
+	}
+}
+
 // The crash table at the top of control.go, row by row.
 
 func TestControlCommandWaitsForAnOwner(t *testing.T) {

@@ -61,15 +61,17 @@ func (o *owner) plan(items []item, next int64, tries attempts) *plan {
 			continue
 		}
 		if park, ok := over.get(it); ok {
-			if resolves(park, it) {
+			switch {
+			case !resolves(park, it):
+				if o.divert(p, over, it, park, tries); p.stop == nil {
+					continue
+				}
+			case it.pos >= park.Last:
 				over.clear(it.row())
 				if o.config.Control != nil {
 					p.letter(o.answer(&Result{ID: park.FirstID, Outcome: VerdictResolved, Row: true, Message: "the row came whole, or was deleted"}))
 				}
-			} else {
-				if o.divert(p, over, it, park, tries); p.stop == nil {
-					continue
-				}
+			default: // an older one that was delivered again: what waits is applied on top of it
 			}
 		}
 		if it.fault != nil && p.stop == nil {
@@ -112,8 +114,9 @@ func (p *plan) add(it *item) {
 	}
 }
 
-// resolves tells whether it ends the parking of its row by itself: the row was
-// missing when some of its columns changed, and here is all of it, or its end.
+// resolves tells whether it needs nothing that waits in the dead-letter topic: the row was
+// missing when some of its columns changed, and here is all of it, or its end. Where it is
+// not older than what waits, it ends the parking.
 func resolves(park sinks.Park, it *item) bool {
 	if park.Class != sinks.ClassMissingBase || it.change == nil || it.fault != nil {
 		return false
@@ -136,6 +139,7 @@ func (o *owner) divert(p *plan, over *overlay, it *item, park sinks.Park, tries 
 		fault = &sinks.RecordError{Class: park.Class, Reason: "an earlier change of the row is in the dead-letter topic"}
 	}
 	park.Count++
+	park.Last = max(park.Last, it.pos)
 	over.set(it.row(), park)
 	p.diverted++
 	d := o.letter(it, fault, park.FirstID, tries)
@@ -163,7 +167,7 @@ func (o *owner) reject(p *plan, over *overlay, it *item, tries attempts) {
 			}
 			return
 		}
-		over.set(it.row(), sinks.Park{Key: it.row(), Class: it.fault.Class, FirstID: d.ID, Count: 1})
+		over.set(it.row(), sinks.Park{Key: it.row(), Class: it.fault.Class, FirstID: d.ID, Count: 1, Last: it.pos})
 	}
 	p.faults++
 	o.reopen(p, d.ID, parks)

@@ -107,6 +107,8 @@ type Park struct {
 	Class   Class
 	FirstID string // dlq.id of the record that the others stand behind
 	Count   int64  // records in the dead-letter topic, the first one included
+	// Last is the highest position among them, as text; "" when it is not known.
+	Last string
 }
 
 // Batch is what one Write makes durable. Changes stand in the order of the log.

@@ -34,6 +34,7 @@ type marker struct {
 	Class   sinks.Class `json:"class"`
 	FirstID string      `json:"first_id"`
 	Count   int64       `json:"count"`
+	Last    string      `json:"last,omitempty"` // position
 }
 
 // stored is a dead letter; its bytes are in base64.
@@ -114,7 +115,7 @@ func (s *Sink) keep(p sinks.Partition, n *note) error {
 func (n *note) parks() []sinks.Park {
 	var out []sinks.Park
 	for _, m := range n.Parked {
-		p := sinks.Park{Class: m.Class, FirstID: m.FirstID, Count: m.Count}
+		p := sinks.Park{Class: m.Class, FirstID: m.FirstID, Count: m.Count, Last: m.Last}
 		if _, err := hex.Decode(p.Key[:], []byte(m.Key)); err == nil {
 			out = append(out, p)
 		}
@@ -133,7 +134,7 @@ func (n *note) park(b *sinks.Batch) {
 	}
 	for _, p := range b.Park {
 		drop(p.Key)
-		n.Parked = append(n.Parked, marker{hex.EncodeToString(p.Key[:]), p.Class, p.FirstID, p.Count})
+		n.Parked = append(n.Parked, marker{hex.EncodeToString(p.Key[:]), p.Class, p.FirstID, p.Count, p.Last})
 	}
 	for _, d := range b.DeadLetters {
 		n.Ref++

@@ -3,7 +3,6 @@ package postgres
 import (
 	"cmp"
 	"slices"
-	"sort"
 	"strings"
 
 	"github.com/tailrace/tailrace/cdc"
@@ -63,9 +62,6 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 	f := folded{outcomes: make([]sinks.Outcome, len(changes))}
 	type rowID struct{ target, key string }
 	rows := make(map[rowID][]*operation, len(changes)) // by layer
-	// A patch after a delete has no row to change. It is refused unless a later
-	// change of the batch brings a row or removes it again.
-	orphans := map[rowID][]int{}
 	names := map[*sinks.Origin]string{}
 	slab, alone, chains := make([]operation, len(changes)), make([]int, len(changes)), make([]*operation, len(changes)) // one allocation each
 	f.ops = make([]*operation, 0, len(changes))
@@ -105,11 +101,6 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 			}
 			continue
 		}
-		if next.kind == patch && cur.kind == remove {
-			orphans[id] = append(orphans[id], i)
-			continue
-		}
-		delete(orphans, id)
 		switch {
 		case next.kind != patch: // nothing of what was before it is left
 			for _, op := range chain[1:] {
@@ -127,10 +118,6 @@ func fold(changes []*sinks.Change, target func(*sinks.Origin) string) folded {
 		}
 	}
 	f.ops = slices.DeleteFunc(f.ops, func(op *operation) bool { return op.dropped })
-	for _, indexes := range orphans {
-		f.refusals = append(f.refusals, sinks.Refusal{Index: indexes[0], Err: missingBase(changes[indexes[0]])})
-	}
-	sort.Slice(f.refusals, func(a, b int) bool { return f.refusals[a].Index < f.refusals[b].Index })
 	slices.SortFunc(f.ops, func(x, y *operation) int {
 		if d := cmp.Compare(x.layer, y.layer); d != 0 {
 			return d

@@ -39,19 +39,20 @@ func (t *transaction) letters() *query {
 
 // park is the statement that sets markers.
 func (t *transaction) park() *query {
-	var keys, classes, ids textArray
+	var keys, classes, ids, lasts textArray
 	var counts []int64
 	for _, p := range t.batch.Park {
 		keys.add(p.Key[:])
 		classes.addString(string(p.Class))
 		ids.addString(p.FirstID)
+		lasts.addString(p.Last)
 		counts = append(counts, p.Count)
 	}
-	return newQuery("INSERT INTO " + t.state + `.parked AS p (pipeline, topic, partition, key, class, first_id, count)
-		SELECT $1::text, $2::text, $3::bigint, k, c, i, n FROM unnest($4::bytea[], $5::text[], $6::text[], $7::bigint[]) AS u(k, c, i, n)
-		ON CONFLICT (pipeline, topic, partition, key) DO UPDATE SET class = EXCLUDED.class, first_id = EXCLUDED.first_id, count = EXCLUDED.count, last_seen = now()`).
+	return newQuery("INSERT INTO " + t.state + `.parked AS p (pipeline, topic, partition, key, class, first_id, count, last_pos)
+		SELECT $1::text, $2::text, $3::bigint, k, c, i, n, l FROM unnest($4::bytea[], $5::text[], $6::text[], $7::bigint[], $8::text[]) AS u(k, c, i, n, l)
+		ON CONFLICT (pipeline, topic, partition, key) DO UPDATE SET class = EXCLUDED.class, first_id = EXCLUDED.first_id, count = EXCLUDED.count, last_pos = EXCLUDED.last_pos, last_seen = now()`).
 		text(t.pipeline).text(t.batch.Claim.Topic).bigint(int64(t.batch.Claim.Number)).
-		byteas(&keys).texts(&classes).texts(&ids).bigints(counts)
+		byteas(&keys).texts(&classes).texts(&ids).bigints(counts).texts(&lasts)
 }
 
 // unpark is the statement that clears markers.

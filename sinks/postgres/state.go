@@ -15,7 +15,8 @@ import (
 // for the schema.
 //
 // offsets.next_offset is -1 until the first batch; topic_id tells a topic from
-// a later one of the same name; generation and note are those of the last batch. parked.key is sinks.ParkKey of the record key.
+// a later one of the same name; generation and note are those of the last batch. parked.key is sinks.ParkKey of the record key,
+// parked.last_pos the highest position of its dead letters.
 // floors has the position up to which a target has no rows of the pipeline any
 // more; sweeps, the sweeps that have come so far, by partition. tombstones.partition is
 // that of the delete; expired has the highest position of its tombstones that were
@@ -54,6 +55,7 @@ CREATE TABLE IF NOT EXISTS {s}.parked (
 	class text NOT NULL, first_id text NOT NULL, count bigint NOT NULL,
 	since timestamptz NOT NULL DEFAULT now(), last_seen timestamptz NOT NULL DEFAULT now(),
 	PRIMARY KEY (pipeline, topic, partition, key));
+ALTER TABLE {s}.parked ADD COLUMN IF NOT EXISTS last_pos text COLLATE "C" NOT NULL DEFAULT '';
 CREATE TABLE IF NOT EXISTS {s}.floors (
 	pipeline text NOT NULL, target text NOT NULL,
 	generation bigint NOT NULL, pos text COLLATE "C" NOT NULL,
@@ -84,11 +86,11 @@ func (s *Sink) prepare(ctx context.Context) error {
 	}
 	defer s.pool.release(conn)
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		var found, noted int
-		err := tx.QueryRow(ctx, `SELECT count(DISTINCT c.oid), count(a) FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND c.relname = 'offsets' AND a.attname = 'note' AND NOT a.attisdropped
+		var found, latest int
+		err := tx.QueryRow(ctx, `SELECT count(DISTINCT c.oid), count(a) FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND c.relname = 'parked' AND a.attname = 'last_pos' AND NOT a.attisdropped
 			WHERE c.relnamespace = to_regnamespace($1) AND c.relname = ANY ($2) AND c.relkind IN ('r', 'p')`,
-			s.state, stateNames).Scan(&found, &noted)
-		if err != nil || found == len(stateNames) && noted == 1 {
+			s.state, stateNames).Scan(&found, &latest)
+		if err != nil || found == len(stateNames) && latest == 1 {
 			return err
 		}
 		if _, err := tx.Exec(ctx, ddlLock); err != nil {
@@ -160,7 +162,7 @@ func (s *Sink) claim(ctx context.Context, p sinks.Partition, sql string, args ..
 }
 
 func (s *Sink) parked(ctx context.Context, conn *pgx.Conn, p sinks.Partition) ([]sinks.Park, error) {
-	rows, err := conn.Query(ctx, `SELECT key, class, first_id, count FROM `+s.state+`.parked WHERE pipeline = $1 AND topic = $2 AND partition = $3`,
+	rows, err := conn.Query(ctx, `SELECT key, class, first_id, count, last_pos FROM `+s.state+`.parked WHERE pipeline = $1 AND topic = $2 AND partition = $3`,
 		s.cfg.Pipeline, p.Topic, p.Number)
 	if err != nil {
 		return nil, err
@@ -168,7 +170,7 @@ func (s *Sink) parked(ctx context.Context, conn *pgx.Conn, p sinks.Partition) ([
 	var out []sinks.Park
 	var key []byte
 	var park sinks.Park
-	_, err = pgx.ForEachRow(rows, []any{&key, &park.Class, &park.FirstID, &park.Count}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&key, &park.Class, &park.FirstID, &park.Count, &park.Last}, func() error {
 		copy(park.Key[:], key)
 		out = append(out, park)
 		return nil

@@ -407,3 +407,23 @@ func TestUserWithoutRightsIsSystemicAndNeedsNoneToCreate(t *testing.T) {
 		t.Errorf("write with it: %v", err)
 	}
 }
+
+// The tables of an earlier version get what they lack.
+func TestStateTablesOfAnEarlierVersion(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t, SchemaAdd, "")
+	exec(t, f.url, "ALTER TABLE tailrace.parked DROP COLUMN last_pos")
+	s := open(t, f.url, SchemaAdd)
+	t.Cleanup(s.Close)
+	park := sinks.Park{Key: sinks.ParkKey([]byte("key")), Class: sinks.ClassConstraint, FirstID: "id", Count: 1, Last: sinktest.At(3).String()}
+	c, err := s.Claim(t.Context(), f.claim.Partition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Write(t.Context(), &sinks.Batch{Claim: c, Expect: c.Next, Next: 1, Generation: 1, Park: []sinks.Park{park}}); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = s.Claim(t.Context(), f.claim.Partition); err != nil || len(c.Parked) != 1 || c.Parked[0] != park {
+		t.Errorf("parked: %v, error %v", c.Parked, err)
+	}
+}

@@ -80,7 +80,7 @@ func move(t *testing.T, b *bench) {
 	}
 	start := b.next
 	b.write(Put(5, 1, one), Put(6, 2, one))
-	park := sinks.Park{Key: sinks.ParkKey([]byte("key")), Class: sinks.ClassConstraint, FirstID: "id", Count: 1}
+	park := sinks.Park{Key: sinks.ParkKey([]byte("key")), Class: sinks.ClassConstraint, FirstID: "id", Count: 1, Last: At(3).String()}
 	batch := b.batch()
 	batch.Park, batch.Note = []sinks.Park{park}, "first"
 	batch.Next++
@@ -130,7 +130,7 @@ func outbox(t *testing.T, b *bench) {
 		letter(7, []byte("key"), []byte{0, 1, 2, 0xff}, sinks.Header{Name: "a", Value: []byte("b")}, sinks.Header{Name: "bad\xff", Value: nil}),
 		letter(8, nil, nil),
 	}
-	park := sinks.Park{Key: sinks.ParkKey([]byte("key")), Class: sinks.ClassConstraint, FirstID: letters[0].ID, Count: 1}
+	park := sinks.Park{Key: sinks.ParkKey([]byte("key")), Class: sinks.ClassConstraint, FirstID: letters[0].ID, Count: 1, Last: At(3).String()}
 	batch := b.batch(Put(1, 1, one))
 	batch.DeadLetters, batch.Park = letters, []sinks.Park{park}
 	if _, err := b.sink.Write(b.ctx(), batch); err != nil {

@@ -247,7 +247,7 @@ func unchangedValues(t *testing.T, b *bench) {
 	b.wantRows(map[int]Row{1: {"new", "note", "7"}, 2: {"newest", "note", "9"}})
 }
 
-// An image that is delivered again is not what a later change stands on.
+// An image, or a delete, that is delivered again is not what a later change stands on.
 func behindAnOldImage(t *testing.T, b *bench) {
 	b.write(Put(1, 1, one))
 	b.write(Put(3, 1, Row{"three", "newer", "3"}))
@@ -257,12 +257,16 @@ func behindAnOldImage(t *testing.T, b *bench) {
 	b.wantRows(map[int]Row{1: {"eight", two.Note, "8"}})
 	b.write(Put(9, 2, one), PutName(10, 2, "ten", "10"), Delete(11, 2), Put(12, 2, two), PutName(13, 2, "last", "13"))
 	b.wantRows(map[int]Row{1: {"eight", two.Note, "8"}, 2: {"last", two.Note, "13"}})
+	b.write(Put(14, 3, one), Delete(15, 3))
+	b.write(Put(16, 3, two))
+	b.wantOutcomes(b.write(Delete(15, 3), PutName(17, 3, "seventeen", "17")), sinks.Stale, sinks.Applied)
+	b.wantRows(map[int]Row{1: {"eight", two.Note, "8"}, 2: {"last", two.Note, "13"}, 3: {"seventeen", two.Note, "17"}})
 }
 
 func unchangedWithoutBase(t *testing.T, b *bench) {
 	b.write(Put(1, 1, one))
 	_, err := b.sink.Write(b.ctx(), b.batch(Put(2, 1, two), PutName(3, 9, "new", "7"), Delete(4, 1), PutName(5, 1, "new", "7")))
-	b.wantRefused(err, sinks.ClassMissingBase, 3) // decided before the sink is asked
+	b.wantRefused(err, sinks.ClassMissingBase, 1, 3)
 	_, err = b.sink.Write(b.ctx(), b.batch(Put(2, 1, two), PutName(3, 9, "new", "7"), PutName(4, 9, "newer", "7")))
 	b.wantRefused(err, sinks.ClassMissingBase, 1)
 	b.wantRows(map[int]Row{1: one})
