@@ -26,11 +26,10 @@ import (
 )
 
 // eachPiece gives what is remembered and asked for to f: by partition rows and entities,
-// each by table and key, then what the sink has. In the log, a partition is read when f
-// has seen the ones before it, so that one at a time is in memory, as in the processor
-// that owns it.
+// each by table and key, then what the sink has. A partition is read when f has seen the
+// ones before it, so that one at a time is in memory, as in the processor that owns it.
 func (s *settings) eachPiece(ctx context.Context, q query, f func(*piece) error) error {
-	r := &remembered{settings: s, query: q, f: f, byNumber: map[int32]*state.Replica{}, readers: map[int]*schema.Reader{}}
+	r := &remembered{settings: s, query: q, f: f, readers: map[int]*schema.Reader{}}
 	switch {
 	case s.Sink.Kafka != nil:
 		return r.inLog(ctx)
@@ -46,24 +45,14 @@ type remembered struct {
 	query    query
 	f        func(*piece) error
 
-	byNumber map[int32]*state.Replica
-	readers  map[int]*schema.Reader // of keys, by registry id
-	known    *schemas
-	marks    []mark // of the partition under way
-	shown    []bool // parallel to marks
+	readers map[int]*schema.Reader // of keys, by registry id
+	known   *schemas
+	marks   []mark // of the partition under way
+	shown   []bool // parallel to marks
 }
 
 // mark is a parked row.
 type mark = postgres.ParkedRow
-
-func (r *remembered) take(number int32, key, value []byte) error {
-	store := r.byNumber[number]
-	if store == nil {
-		store = state.NewReplica()
-		r.byNumber[number] = store
-	}
-	return store.Take(key, value)
-}
 
 func (r *remembered) inLog(ctx context.Context) error {
 	connection, err := r.settings.kafkaConfig()
@@ -102,10 +91,37 @@ func (r *remembered) inPostgres(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := sink.AllStates(ctx, r.take); err != nil {
-		return err
+	last := int32(-1) // partition
+	for _, p := range parked {
+		last = max(last, p.Partition)
 	}
-	if err := r.stores(ctx, parked); err != nil {
+	number, store := int32(0), state.NewReplica()
+	upTo := func(next int32) error {
+		for ; number < next; number++ {
+			r.marks = r.marks[:0]
+			for _, p := range parked {
+				if p.Partition == number {
+					r.marks = append(r.marks, p)
+				}
+			}
+			if err := r.store(ctx, number, store); err != nil {
+				return err
+			}
+			store = state.NewReplica()
+		}
+		return nil
+	}
+	err = sink.AllStates(ctx, func(of int32, key, value []byte) error {
+		last = max(last, of)
+		if err := upTo(of); err != nil {
+			return err
+		}
+		return store.Take(key, value)
+	})
+	if err == nil {
+		err = upTo(last + 1)
+	}
+	if err != nil {
 		return err
 	}
 	key := ""
@@ -135,28 +151,6 @@ func arrayKey(plain string) string {
 		return plain
 	}
 	return sinks.RowKey([]cdc.Value{{State: cdc.Text, Data: []byte(plain)}})
-}
-
-// stores gives the states of all partitions; parked are the markers that stand beside
-// them.
-func (r *remembered) stores(ctx context.Context, parked []postgres.ParkedRow) error {
-	for _, p := range parked {
-		if r.byNumber[p.Partition] == nil {
-			r.byNumber[p.Partition] = state.NewReplica()
-		}
-	}
-	for _, number := range slices.Sorted(maps.Keys(r.byNumber)) {
-		r.marks = r.marks[:0]
-		for _, p := range parked {
-			if p.Partition == number {
-				r.marks = append(r.marks, p)
-			}
-		}
-		if err := r.store(ctx, number, r.byNumber[number]); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // store gives the state of one partition.

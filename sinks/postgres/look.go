@@ -93,10 +93,10 @@ func (s *Sink) ParkedRows(ctx context.Context) ([]ParkedRow, error) {
 	return out, err
 }
 
-// AllStates gives the state of all partitions to take, by their numbers.
+// AllStates gives the state of all partitions to take, one partition after the other.
 func (s *Sink) AllStates(ctx context.Context, take func(number int32, key, value []byte) error) error {
 	return s.look(ctx, func(conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, "SELECT partition, key, value FROM "+s.state+".state WHERE pipeline = $1", s.cfg.Pipeline)
+		rows, err := conn.Query(ctx, "SELECT partition, key, value FROM "+s.state+".state WHERE pipeline = $1 ORDER BY partition", s.cfg.Pipeline)
 		if err != nil {
 			return err
 		}
