@@ -58,7 +58,7 @@ func (t *transaction) apply() ([]sinks.Outcome, []sinks.Refusal) {
 		}
 	}
 	var refusals []sinks.Refusal
-	orphans := map[*table]map[string]orphan{}
+	orphans := map[*table]map[string]int{}
 	for i, c := range t.batch.Changes {
 		if c.Floor != nil {
 			continue
@@ -69,35 +69,20 @@ func (t *transaction) apply() ([]sinks.Outcome, []sinks.Refusal) {
 			refusals = append(refusals, sinks.Refusal{Index: i, Err: refused})
 		}
 	}
-	var here []sinks.Refusal
 	for _, rows := range orphans {
-		for _, o := range rows {
-			r := sinks.Refusal{Index: o.index, Err: missingBase(t.batch.Changes[o.index])}
-			refusals = append(refusals, r)
-			if o.here {
-				here = append(here, r)
-			}
+		for _, index := range rows {
+			refusals = append(refusals, sinks.Refusal{Index: index, Err: missingBase(t.batch.Changes[index])})
 		}
 	}
-	if len(here) > 0 { // what the batch alone decides is said before the rows are looked at
-		refusals = here
-	} else {
-		refusals = append(refusals, t.misfits()...)
-	}
+	refusals = append(refusals, t.misfits()...)
 	slices.SortFunc(refusals, func(a, b sinks.Refusal) int { return cmp.Compare(a.Index, b.Index) })
 	return outcomes, refusals
 }
 
-// orphan is a change of some columns of a row that is not there. It is refused unless
-// a later change of the batch brings the row, or its end; here tells that the batch
-// itself deletes it.
-type orphan struct {
-	index int
-	here  bool
-}
-
-// row carries out one change of a row.
-func (t *transaction) row(i int, c *sinks.Change, orphans map[*table]map[string]orphan) (sinks.Outcome, *sinks.RecordError) {
+// row carries out one change of a row. orphans are the changes of some columns of rows that
+// are not there, by their index: they are refused unless a later change of the batch brings
+// the row, or its end.
+func (t *transaction) row(i int, c *sinks.Change, orphans map[*table]map[string]int) (sinks.Outcome, *sinks.RecordError) {
 	table := t.table(c.Origin)
 	v := version{t.batch.Generation, c.Pos}
 	if c.Key == "" {
@@ -126,23 +111,16 @@ func (t *transaction) row(i int, c *sinks.Change, orphans map[*table]map[string]
 		table.gone[c.Key] = v
 	case had == nil && !c.Full():
 		if orphans[table] == nil {
-			orphans[table] = map[string]orphan{}
+			orphans[table] = map[string]int{}
 		}
 		if _, ok := orphans[table][c.Key]; !ok {
-			orphans[table][c.Key] = orphan{i, known && t.deletedHere(c, last)}
+			orphans[table][c.Key] = i
 		}
 	default:
 		delete(orphans[table], c.Key)
 		table.put(i, c, v, had)
 	}
 	return sinks.Applied, nil
-}
-
-// deletedHere tells whether the batch itself holds the delete at a position.
-func (t *transaction) deletedHere(c *sinks.Change, at version) bool {
-	return slices.ContainsFunc(t.batch.Changes, func(d *sinks.Change) bool {
-		return d.Op == cdc.OpDelete && d.Key == c.Key && d.Pos == at.pos && *d.Origin == *c.Origin
-	})
 }
 
 // keyless appends a row of a table without key.
