@@ -28,18 +28,7 @@ func (d doubting) Write(ctx context.Context, b *sinks.Batch) (sinks.Result, erro
 
 func TestContractWhereAllRowsAreTriedBefore(t *testing.T) {
 	t.Parallel()
-	for mode, setup := range map[SchemaMode]string{SchemaAdd: "", SchemaNone: `CREATE TABLE public.items (id integer PRIMARY KEY, name text, note text, amount integer)`} {
-		t.Run(string(mode), func(t *testing.T) {
-			t.Parallel()
-			sinktest.Run(t, func(t *testing.T) sinktest.Destination {
-				d := destination(t, mode, setup)
-				plain, cut := d.Open, d.Cut
-				d.Open = func(t *testing.T) sinks.Sink { return doubting{plain(t).(*Sink)} }
-				d.Cut = func(t *testing.T, s sinks.Sink) { cut(t, s.(doubting).Sink) }
-				return d
-			})
-		})
-	}
+	contractOf(t, func(s *Sink) sinks.Sink { return doubting{s} })
 }
 
 var probeShape = &sinks.Shape{Key: []int{0}, Columns: []sinks.Column{{Name: "id", Type: sinks.Int32}, {Name: "amount", Type: sinks.Int32}, {Name: "parent", Type: sinks.Int32}}}
